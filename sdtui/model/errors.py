@@ -1,0 +1,31 @@
+"""The one exception for a person's mistake, and the phrase that names the nearest valid name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A command line or a file that a person wrote is wrong.
+
+    The message is one line that names the file, the key and the nearest valid name. Commands print it and exit
+    with status 2.
+    """
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Returns a phrase that helps with an unknown name.
+
+    Args:
+        name: What the person wrote.
+        valid: The names that would have been accepted.
+
+    Returns:
+        ``did you mean 'compile'?`` for a near miss, else ``choose from: a, b, c``.
+    """
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "choose from: " + ", ".join(names) if names else "there is none to choose from"

@@ -1,0 +1,240 @@
+"""The events of a run and their JSON lines: the one schema that workers, the supervisor and every reader share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Union
+
+from sdtui.model.cell import Cell
+from sdtui.model.codec import DecodeError, decode, encode
+from sdtui.model.machine import Interpreter, Machine
+from sdtui.model.results import CellSummary, Phase, Status
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """One sitting of a run begins; a resumed run has several."""
+
+    KIND: ClassVar[str] = "run.started"
+    run: str
+    sitting: int
+    sdtui: str
+    machine: Machine
+    environments: tuple[Interpreter, ...]
+    device: str
+    pid: int
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """A sitting ended.
+
+    Attributes:
+        status: ``ok`` (every cell ok), ``incomplete`` (some cell did not end ok), ``cancelled``, or ``failed`` (the
+            supervisor could not go on, with the reason).
+        counts: Cells of the run by status, counting every sitting.
+    """
+
+    KIND: ClassVar[str] = "run.finished"
+    sitting: int
+    status: Literal["ok", "incomplete", "cancelled", "failed"]
+    counts: Mapping[str, int]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CellQueued:
+    """A cell of the plan, in order; its spec leaves out component configs."""
+
+    KIND: ClassVar[str] = "cell.queued"
+    cell: str
+    spec: Cell
+
+
+@dataclass(frozen=True)
+class CellStarted:
+    """A worker was launched for the cell; all earlier samples of the cell are void."""
+
+    KIND: ClassVar[str] = "cell.started"
+    cell: str
+    sitting: int
+    pid: int
+
+
+@dataclass(frozen=True)
+class CellPhase:
+    """The cell entered a phase; ``versions`` come with ``load``, as the imported packages state them."""
+
+    KIND: ClassVar[str] = "cell.phase"
+    cell: str
+    phase: Phase
+    call: int | None = None
+    versions: Mapping[str, str | None] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One interval of the denoising loop.
+
+    Attributes:
+        call: Counted from 1.
+        stage: Stage name.
+        step: Counted from 1.
+        steps: How many the call will have.
+        ms: Milliseconds between two device events (host stamps without a GPU).
+        forwards: Denoiser evaluations in the interval.
+    """
+
+    KIND: ClassVar[str] = "step"
+    cell: str
+    call: int
+    stage: str
+    step: int
+    steps: int
+    ms: float
+    forwards: int
+
+
+@dataclass(frozen=True)
+class CallFinished:
+    """One call of one stage.
+
+    Attributes:
+        loop_ms: From the start of step 1 to the last update, by device events.
+        host_loop_ms: The same by the host's clock, from the bar's creation to its close (tqdm's figure).
+        wall_ms: The whole call by the host's clock, device idle before and after.
+        text_encoding_ms: By device events, as are the three below; the four sum to the call's device time.
+        peak_allocated_mib: Of torch's allocator during the call; ``None`` without a GPU.
+        peak_reserved_mib: Of torch's allocator during the call; ``None`` without a GPU.
+    """
+
+    KIND: ClassVar[str] = "call.finished"
+    cell: str
+    call: int
+    stage: str
+    steps: int
+    forwards: int
+    loop_ms: float
+    host_loop_ms: float
+    wall_ms: float
+    text_encoding_ms: float
+    denoising_ms: float
+    vae_ms: float
+    other_ms: float
+    peak_allocated_mib: float | None = None
+    peak_reserved_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """Device or process figures that changed since the cell's previous telemetry event.
+
+    Attributes:
+        source: ``gpu`` (NVML) or ``process`` (the worker's own, where there is no GPU).
+        changed: Field name with its unit to the new value; ``None`` where it is not available.
+    """
+
+    KIND: ClassVar[str] = "telemetry"
+    cell: str
+    source: Literal["gpu", "process"]
+    changed: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CellFinished:
+    """A cell ended, in whatever way.
+
+    Attributes:
+        phase: In which it ended.
+        call: In which it ended, counted from 1; ``None`` before the first.
+        reason: One line; empty where the status is ok.
+        summary: Added by the supervisor.
+    """
+
+    KIND: ClassVar[str] = "cell.finished"
+    cell: str
+    status: Status
+    phase: Phase
+    call: int | None = None
+    reason: str = ""
+    summary: CellSummary | None = None
+
+
+@dataclass(frozen=True)
+class Log:
+    """A line worth keeping in the journal."""
+
+    KIND: ClassVar[str] = "log"
+    message: str
+    level: Literal["info", "warning", "error"] = "info"
+    cell: str | None = None
+
+
+Event = Union[
+    RunStarted,
+    RunFinished,
+    CellQueued,
+    CellStarted,
+    CellPhase,
+    Step,
+    CallFinished,
+    Telemetry,
+    CellFinished,
+    Log,
+]
+KINDS: dict[str, type[Any]] = {
+    cls.KIND: cls
+    for cls in (
+        RunStarted,
+        RunFinished,
+        CellQueued,
+        CellStarted,
+        CellPhase,
+        Step,
+        CallFinished,
+        Telemetry,
+        CellFinished,
+        Log,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """An event with the time it was made, in unix seconds."""
+
+    t: float
+    event: Event
+
+
+def to_line(stamped: Stamped) -> str:
+    """Returns the event as one JSON line, newline included."""
+    head = {"v": SCHEMA_VERSION, "t": round(stamped.t, 6), "kind": stamped.event.KIND}
+    return json.dumps({**head, **encode(stamped.event)}, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def from_line(line: str | bytes) -> Stamped:
+    """Reads one JSON line.
+
+    Raises:
+        DecodeError: The line is no event of this schema.
+    """
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise DecodeError(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise DecodeError("not an object")
+    version, kind, t = value.get("v"), value.get("kind"), value.get("t")
+    if version != SCHEMA_VERSION:
+        raise DecodeError(f"schema version {version!r}, this sdtui reads {SCHEMA_VERSION}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise DecodeError(f"unknown kind {kind!r}")
+    if not isinstance(t, (int, float)) or isinstance(t, bool):
+        raise DecodeError("'t' is no time")
+    return Stamped(float(t), decode(KINDS[kind], value))

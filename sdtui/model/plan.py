@@ -1,0 +1,40 @@
+"""A plan: which cells to measure, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sdtui.model.cell import Dtype, Scale
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a person asked for, complete; expands to ordered cells with the catalog's help.
+
+    Attributes:
+        weights: ``random``, a hub id, or an absolute folder.
+        device: ``cuda:N`` (as nvidia-smi counts, within ``CUDA_VISIBLE_DEVICES``), ``cuda:GPU-…`` or ``cpu``.
+        steps: ``None`` takes each pipeline's own; likewise size, guidance, dtype and prompt.
+        size: Width and height of the output, in pixels.
+        mode_definitions: Modes of the person's own, by name: TOML tables of the catalog's schema.
+        pipeline_definitions: Pipelines of the person's own, likewise.
+    """
+
+    pipelines: tuple[str, ...]
+    modes: tuple[str, ...]
+    batch_sizes: tuple[int, ...]
+    environments: tuple[str, ...] = ("current",)
+    calls: int = 3
+    scale: Scale = "full"
+    weights: str = "random"
+    device: str = "cuda:0"
+    seed: int = 0
+    steps: int | None = None
+    size: int | None = None
+    guidance: float | None = None
+    dtype: Dtype | None = None
+    prompt: str | None = None
+    mode_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pipeline_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

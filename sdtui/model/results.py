@@ -1,0 +1,75 @@
+"""What a finished cell says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Status = Literal["ok", "oom", "unsupported", "failed", "timeout", "cancelled"]
+Phase = Literal["import", "load", "compile", "warm-up", "measure"]
+
+STATUSES: tuple[Status, ...] = ("ok", "oom", "unsupported", "failed", "timeout", "cancelled")
+PHASES: tuple[Phase, ...] = ("import", "load", "compile", "warm-up", "measure")
+
+
+@dataclass(frozen=True)
+class StageSummary:
+    """Figures of one stage of one cell.
+
+    Attributes:
+        stage: Its name.
+        steps: Iterations of the denoising loop in one call, as the progress bar counts them.
+        forwards: Denoiser evaluations in one call (51 for 50 steps with PNDM).
+        loop_its: Steps per second of the loop in the last call, by device events: the figure of the tables.
+        host_loop_its: The same by the host's clock, as tqdm prints it.
+        median_step_ms: Over the steps of all calls but the first that held one denoiser evaluation.
+        p95_step_ms: 95th percentile of the same samples.
+        images_per_second: Batch size over the last call's wall time.
+        text_encoding_ms: Of the last call.
+        denoising_ms: Of the last call.
+        vae_ms: Of the last call, encoding and decoding.
+        other_ms: Of the last call, what remains.
+        first_call_s: Wall time of the first call: compilation and warm-up are in it.
+        peak_allocated_mib: Of torch's allocator, over the stage's calls; ``None`` without a GPU.
+        peak_reserved_mib: Of torch's allocator, over the stage's calls; ``None`` without a GPU.
+    """
+
+    stage: str
+    steps: int
+    forwards: int
+    loop_its: float
+    host_loop_its: float
+    median_step_ms: float | None
+    p95_step_ms: float | None
+    images_per_second: float
+    text_encoding_ms: float
+    denoising_ms: float
+    vae_ms: float
+    other_ms: float
+    first_call_s: float
+    peak_allocated_mib: float | None = None
+    peak_reserved_mib: float | None = None
+
+
+@dataclass(frozen=True)
+class CellSummary:
+    """Figures of one cell, computed from its raw samples when it ends.
+
+    Attributes:
+        stages: In the order they ran; stages that finished no call are missing.
+        images_per_second: Batch size over the wall time of the last call's stages together.
+        phase_seconds: How long each phase took.
+        gpu_utilisation_percent: Mean over the measured calls; ``None`` without a GPU.
+        cpu_percent: Mean of the worker's CPU use over the measured calls (100 is one core); ``None`` with a GPU.
+        peak_vram_mib: Highest use of the device's memory that NVML saw while the cell ran.
+        peak_rss_mib: Highest resident memory of the worker; ``None`` with a GPU.
+    """
+
+    stages: tuple[StageSummary, ...] = ()
+    images_per_second: float | None = None
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
+    gpu_utilisation_percent: float | None = None
+    cpu_percent: float | None = None
+    peak_vram_mib: float | None = None
+    peak_rss_mib: float | None = None
