@@ -40,7 +40,7 @@ def decode(cls: type[T], value: Any) -> T:
     if not isinstance(value, Mapping):
         raise DecodeError(f"{cls.__name__}: expected an object, got {type(value).__name__}")
     arguments: dict[str, Any] = {}
-    for name, (hint, required) in _fields(cls).items():
+    for name, (hint, required) in _fields(cls).items():  # type: ignore[arg-type]  # mypy: a class is no Hashable
         if name in value:
             arguments[name] = _decode(hint, value[name], f"{cls.__name__}.{name}")
         elif required:
@@ -48,7 +48,7 @@ def decode(cls: type[T], value: Any) -> T:
     return cls(**arguments)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _fields(cls: type[Any]) -> dict[str, tuple[Any, bool]]:
     hints = typing.get_type_hints(cls)
     return {

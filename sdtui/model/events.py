@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Union
+from typing import Any, ClassVar, Literal
 
 from sdtui.model.cell import Cell
 from sdtui.model.codec import DecodeError, decode, encode
@@ -175,18 +175,18 @@ class Log:
     cell: str | None = None
 
 
-Event = Union[
-    RunStarted,
-    RunFinished,
-    CellQueued,
-    CellStarted,
-    CellPhase,
-    Step,
-    CallFinished,
-    Telemetry,
-    CellFinished,
-    Log,
-]
+Event = (
+    RunStarted
+    | RunFinished
+    | CellQueued
+    | CellStarted
+    | CellPhase
+    | Step
+    | CallFinished
+    | Telemetry
+    | CellFinished
+    | Log
+)
 KINDS: dict[str, type[Any]] = {
     cls.KIND: cls
     for cls in (
