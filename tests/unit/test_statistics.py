@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import pytest
+
+from sdtui import statistics
+from sdtui.model.cell import Cell, Mode, Slot, Stage
+from sdtui.model.events import CallFinished, CellPhase, Step
+from sdtui.model.results import CellSummary
+
+CELL = "p.m.current.b4-00000000"
+
+
+def stage(name: str) -> Stage:
+    return Stage(name, "Pipeline", (), {}, ("unet",), 3, 7.5, 64, 64, True, True)
+
+
+def spec(*stages: str, batch_size: int = 4) -> Cell:
+    return Cell(
+        id=CELL,
+        slot=Slot("p", "m", "current", batch_size),
+        pipeline_label="P",
+        mode=Mode("m", "m"),
+        scale="full",
+        calls=3,
+        dtype="float16",
+        weights="random",
+        seed=0,
+        prompt="",
+        stages=tuple(stage(name) for name in stages),
+    )
+
+
+def steps_of(call: int, *ms: float, stage: str = "main") -> list[Step]:
+    """Steps whose first interval holds two evaluations, as with PNDM."""
+    return [Step(CELL, call, stage, i, len(ms), value, 2 if i == 1 else 1) for i, value in enumerate(ms, 1)]
+
+
+def call_of(call: int, wall_ms: float = 1000.0, stage: str = "main", loop_ms: float = 500.0) -> CallFinished:
+    return CallFinished(CELL, call, stage, 3, 4, loop_ms, loop_ms * 2, wall_ms, 1.0, 500.0, 2.0, 3.0)
+
+
+def summarise(
+    cell: Cell, steps: list[Step], calls: list[CallFinished], phases: Sequence[tuple[float, CellPhase]] = ()
+) -> CellSummary:
+    return statistics.summarise(
+        cell,
+        steps,
+        calls,
+        phases,
+        100.0,
+        110.0,
+        gpu_utilisation_percent=93.5,
+        cpu_percent=None,
+        peak_vram_mib=4096.0,
+        peak_rss_mib=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("samples", "percent", "expected"),
+    [  # numpy.percentile's answers
+        ([1, 2, 3, 4], 50, 2.5),
+        ([1, 2, 3, 4], 95, 3.85),
+        ([15, 20, 35, 40, 50], 40, 29.0),
+        ([50, 15, 40, 20, 35], 5, 16.0),
+        ([7.0], 95, 7.0),
+        ([3, 1], 0, 1),
+        ([3, 1], 100, 3),
+    ],
+)
+def test_percentile_interpolates_linearly(samples: list[float], percent: float, expected: float) -> None:
+    assert statistics.percentile(samples, percent) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("samples", "percent"), [([], 50), ([1.0], 101), ([1.0], -1)])
+def test_percentile_refuses(samples: list[float], percent: float) -> None:
+    with pytest.raises(ValueError, match="percent"):
+        statistics.percentile(samples, percent)
+
+
+def test_first_call_is_apart_and_multiple_evaluations_stay_out_of_percentiles() -> None:
+    steps = steps_of(1, 900, 800, 700) + steps_of(2, 40, 10, 20) + steps_of(3, 40, 30, 40)
+    calls = [call_of(1, 5000), call_of(2), call_of(3, 2000, loop_ms=150)]
+    main = summarise(spec("main"), steps, calls).stages[0]
+    assert main.median_step_ms == pytest.approx(25)
+    assert main.p95_step_ms == pytest.approx(38.5)
+    assert main.loop_its == pytest.approx(20)  # 3 steps in 150 ms: the double interval counts
+    assert main.host_loop_its == pytest.approx(10)
+    assert main.first_call_s == pytest.approx(5)
+    assert (main.steps, main.forwards) == (3, 4)
+    assert main.images_per_second == pytest.approx(2)
+
+
+def test_a_single_call_stands_for_itself() -> None:
+    main = summarise(spec("main"), steps_of(1, 900, 10, 20), [call_of(1)]).stages[0]
+    assert main.median_step_ms == pytest.approx(15)
+
+
+def test_a_call_that_never_finished_enters_no_figure() -> None:
+    summary = summarise(spec("main"), steps_of(1, 9, 10, 20) + steps_of(2, 1, 1), [call_of(1, loop_ms=300)])
+    assert summary.stages[0].median_step_ms == pytest.approx(15)
+    assert summary.stages[0].loop_its == pytest.approx(10)
+    assert summary.images_per_second == pytest.approx(4)
+
+
+def test_no_percentile_without_a_single_evaluation_interval() -> None:
+    main = summarise(spec("main"), steps_of(1, 50), [call_of(1)]).stages[0]
+    assert main.median_step_ms is None
+    assert main.p95_step_ms is None
+    assert main.loop_its == pytest.approx(6)
+
+
+def test_stages_add_up_and_keep_the_spec_order() -> None:
+    calls = [call_of(2, 300, "II"), call_of(2, 500, "I"), call_of(1, 100, "I"), call_of(1, 100, "II")]
+    steps = steps_of(2, 1, 8, stage="II") + steps_of(2, 1, 4, stage="I")
+    summary = summarise(spec("I", "II"), steps, calls)
+    assert [s.stage for s in summary.stages] == ["I", "II"]
+    assert [s.median_step_ms for s in summary.stages] == [4, 8]
+    assert summary.images_per_second == pytest.approx(5)
+
+
+def test_the_cell_rate_needs_a_call_that_all_stages_finished() -> None:
+    calls = [call_of(1, 100, "I"), call_of(1, 300, "II"), call_of(2, 50, "I")]
+    assert summarise(spec("I", "II"), [], calls).images_per_second == pytest.approx(10)
+    partial = summarise(spec("I", "II"), [], calls[:1])
+    assert partial.images_per_second is None
+    assert [s.stage for s in partial.stages] == ["I"]
+
+
+def test_nothing_finished_gives_an_empty_summary() -> None:
+    summary = summarise(spec("main"), steps_of(1, 1, 2), [])
+    assert summary.stages == ()
+    assert summary.images_per_second is None
+    assert (summary.gpu_utilisation_percent, summary.peak_vram_mib) == (93.5, 4096.0)
+
+
+def test_phases_make_up_the_whole_time() -> None:
+    phases = [
+        (101.0, CellPhase(CELL, "import")),
+        (104.0, CellPhase(CELL, "load")),
+        (105.0, CellPhase(CELL, "warm-up", 1)),
+        (107.0, CellPhase(CELL, "measure", 2)),
+        (108.0, CellPhase(CELL, "measure", 3)),
+    ]
+    seconds = summarise(spec("main"), [], [], phases).phase_seconds
+    assert seconds == {"import": 4.0, "load": 1.0, "warm-up": 2.0, "measure": 3.0}
+    assert summarise(spec("main"), [], []).phase_seconds == {"import": 10.0}
+
+
+def test_peak_memory_is_the_highest_over_calls() -> None:
+    calls = [
+        dataclasses.replace(call_of(1), peak_allocated_mib=20.0, peak_reserved_mib=30.0),
+        dataclasses.replace(call_of(2), peak_allocated_mib=10.0, peak_reserved_mib=None),
+    ]
+    main = summarise(spec("main"), [], calls).stages[0]
+    assert (main.peak_allocated_mib, main.peak_reserved_mib) == (20.0, 30.0)
+    assert summarise(spec("main"), [], [call_of(1)]).stages[0].peak_allocated_mib is None
