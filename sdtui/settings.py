@@ -1,0 +1,182 @@
+"""Where sdtui keeps things, and the settings file that a person writes.
+
+Importing this module is cheap: ``sdtui ls`` does. pydantic is imported where a settings file is read.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdtui.model.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+SETTINGS = "settings.toml"
+CURRENT = "current"
+"""The environment that sdtui itself runs in."""
+
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person set.
+
+    Attributes:
+        source: The file, whether or not it exists.
+        environments: Python interpreters by name; ``current`` is not among them.
+        runs_dir: Where runs live; ``None`` keeps the default.
+    """
+
+    source: Path
+    environments: Mapping[str, Path] = field(default_factory=dict)
+    runs_dir: Path | None = None
+
+
+# ---------------------------------------------------------------------------------------------------------- paths
+
+
+def config_dir() -> Path:
+    """Returns where settings, and a person's own modes, pipelines and themes, live; it need not exist."""
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def cache_dir() -> Path:
+    """Returns where what can be made again lives; it need not exist."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def runs_dir(flag: Path | None = None) -> Path:
+    """Returns where runs live; it need not exist.
+
+    Args:
+        flag: ``--runs-dir``. Without it ``SDTUI_RUNS_DIR`` counts, then the settings file, then
+            ``$XDG_DATA_HOME/sdtui/runs``.
+
+    Raises:
+        UserError: The settings file was needed and is wrong.
+    """
+    if flag is not None:
+        return flag.absolute()
+    if named := os.environ.get("SDTUI_RUNS_DIR"):
+        return Path(named).absolute()
+    return load().runs_dir or _xdg("XDG_DATA_HOME", ".local/share") / "runs"
+
+
+def locks_dir() -> Path:
+    """Returns the directory of the per-GPU locks, which all users of the machine share; makes it if missing.
+
+    Raises:
+        UserError: It cannot be made, or is no directory.
+    """
+    path = Path(os.environ.get("SDTUI_LOCKS_DIR") or "/tmp/sdtui-locks").absolute()  # TMPDIR may be one user's own
+    shared = 0o1777  # as /tmp itself: everyone may add a lock, nobody may remove another's
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        status = path.lstat()
+        if status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) != shared:
+            path.chmod(shared)
+    except OSError as error:
+        raise UserError(f"locks directory {path}: {error.strerror}; choose another with SDTUI_LOCKS_DIR") from error
+    return path
+
+
+def themes_dir() -> Path:
+    """Returns the folder of the themes that ship with sdtui."""
+    package = Path(__file__).parent
+    packaged = package / "themes"
+    return packaged if packaged.is_dir() else package.parent / "themes"  # the latter in an editable install
+
+
+def _xdg(variable: str, default: str) -> Path:
+    base = os.environ.get(variable, "")
+    root = Path(base) if base.startswith("/") else Path.home() / default  # the standard says: ignore relative ones
+    return root / "sdtui"
+
+
+# ------------------------------------------------------------------------------------------------------- the file
+
+
+def load(path: Path | None = None) -> Settings:
+    """Reads the settings file; a missing one is an empty one.
+
+    Args:
+        path: ``None`` reads ``settings.toml`` of `config_dir`.
+
+    Raises:
+        UserError: The file cannot be read, is not TOML, or holds a key or value that is wrong.
+    """
+    source = path or config_dir() / SETTINGS
+    try:
+        content = tomllib.loads(source.read_bytes().decode())
+    except (FileNotFoundError, NotADirectoryError):
+        return Settings(source)
+    except OSError as error:
+        raise UserError(f"{source}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source}: not UTF-8 (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source}: not TOML: {error}") from error
+    return _validate(source, content)
+
+
+def _validate(source: Path, content: dict[str, Any]) -> Settings:
+    from pydantic import ValidationError
+
+    schema = _schema()
+    try:
+        checked = schema.model_validate(content).model_dump()
+    except ValidationError as error:
+        raise UserError(f"{source}: {_first_mistake(error, list(schema.model_fields))}") from error
+    environments = {name: _python(source, name, text) for name, text in checked["environments"].items()}
+    runs = checked["runs_dir"]
+    return Settings(source, environments, _absolute(source, "runs_dir", runs) if runs else None)
+
+
+@functools.cache
+def _schema() -> type[BaseModel]:
+    from pydantic import BaseModel, ConfigDict, Field
+
+    class SettingsFile(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+        runs_dir: str | None = Field(default=None, min_length=1)
+        environments: dict[str, str] = Field(default_factory=dict)
+
+    return SettingsFile
+
+
+def _first_mistake(error: ValidationError, keys: list[str]) -> str:
+    mistake = error.errors()[0]
+    key = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
+        return f"unknown key '{key}'; {nearest(key, keys)}"
+    message = mistake["msg"]
+    return f"'{key}': {message[0].lower()}{message[1:]}, got {mistake['input']!r}"
+
+
+def _python(source: Path, name: str, text: str) -> Path:
+    key = f"environments.{name}"
+    if name == CURRENT:
+        raise UserError(f"{source}: '{key}': '{CURRENT}' is the environment that sdtui runs in; choose another name")
+    if not _ENVIRONMENT_NAME.fullmatch(name):
+        raise UserError(f"{source}: '{key}': a name is letters, digits and . _ + -, such as 'torch-nightly'")
+    return _absolute(source, key, text)
+
+
+def _absolute(source: Path, key: str, text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{source}: '{key}': '{text}' names an unknown home folder") from error
+    if not path.is_absolute():
+        raise UserError(f"{source}: '{key}': '{text}' is no absolute path; did you mean '{path.absolute()}'?")
+    return path
