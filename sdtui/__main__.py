@@ -1,0 +1,10 @@
+"""``python -m sdtui`` is the ``sdtui`` command."""
+
+from __future__ import annotations
+
+import sys
+
+from sdtui.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
