@@ -30,12 +30,15 @@ class Component:
         library: ``diffusers`` or ``transformers``.
         class_name: Its class there. ``CLIPTokenizer`` is built in memory with a byte vocabulary.
         config: The published config file's content, shrunk at tiny scale.
+        weights: Hub id or folder of this component's own real weights, where the stage's weights do not hold it (a
+            ControlNet); ``None`` otherwise.
     """
 
     name: str
     library: Literal["diffusers", "transformers"]
     class_name: str
     config: Mapping[str, Any]
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,11 +206,17 @@ def cell_id(
     """
     options = {key: value for key, value in encode(mode).items() if key not in ("name", "label", "description")}
     options["dtype"] = dtype
-    wiring = [
-        {key: value for key, value in encode(stage).items() if key not in ("weights", "variant", "flops_per_step")}
-        for stage in stages
-    ]
+    wiring = [_work_of(stage) for stage in stages]
     work = [options, scale, calls, dtype, weights_kind(weights), wiring]
     digest = hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:8]
     tiny = ".tiny" if scale == "tiny" else ""
     return f"{slot}{tiny}-{digest}"
+
+
+def _work_of(stage: Stage) -> dict[str, Any]:
+    work: dict[str, Any] = encode(stage)
+    for key in ("weights", "variant", "flops_per_step"):
+        del work[key]
+    for component in work["components"]:
+        del component["weights"]
+    return work

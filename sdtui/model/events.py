@@ -14,6 +14,8 @@ from sdtui.model.results import CellSummary, Phase, Status
 
 SCHEMA_VERSION = 1
 
+RunStatus = Literal["ok", "incomplete", "cancelled", "failed"]
+
 
 @dataclass(frozen=True)
 class RunStarted:
@@ -42,7 +44,7 @@ class RunFinished:
 
     KIND: ClassVar[str] = "run.finished"
     sitting: int
-    status: Literal["ok", "incomplete", "cancelled", "failed"]
+    status: RunStatus
     counts: Mapping[str, int]
     reason: str = ""
 

@@ -1,0 +1,32 @@
+"""``python -m sdtui.supervisor RUNDIR [--retry STATUS,…]``: runs the folder's plan; one per run, detached."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from sdtui import runs
+from sdtui.model.errors import UserError
+from sdtui.supervisor.prepare import prepare
+from sdtui.supervisor.run import Supervisor
+
+
+def main() -> int:
+    """Runs what the folder's plan has left to run."""
+    parser = argparse.ArgumentParser(prog="sdtui.supervisor")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--retry", default="")
+    arguments = parser.parse_args()
+    os.chdir("/")
+    try:
+        sitting = prepare(arguments.folder / runs.PLAN, frozenset(filter(None, arguments.retry.split(","))))
+    except UserError as error:
+        print(error, flush=True)
+        return 2
+    return Supervisor(arguments.folder, sitting).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

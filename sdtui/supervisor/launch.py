@@ -1,0 +1,116 @@
+"""Starts processes: a worker in the interpreter of its cell, and a supervisor detached from the terminal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import sdtui
+from sdtui import environments
+from sdtui.model.codec import encode
+from sdtui.model.job import Job
+from sdtui.model.machine import Interpreter
+
+_SEEN_BY_WORKERS = ("__init__.py", "model", "worker")
+
+
+@dataclass
+class Worker:
+    """A launched worker: its process (leader of its own group) and the two descriptors it speaks through."""
+
+    process: subprocess.Popen[bytes]
+    events: int
+    output: int
+
+
+def worker_path(cache_dir: Path) -> Path:
+    """Returns a directory that holds only what a worker may see: ``sdtui/__init__.py``, ``model`` and ``worker``.
+
+    It is made of links to this installation, so that a foreign interpreter never sees our site-packages.
+    """
+    package = Path(sdtui.__file__).parent
+    digest = hashlib.sha256(str(package).encode()).hexdigest()[:12]
+    root = cache_dir / f"worker-{digest}"
+    (root / "sdtui").mkdir(parents=True, exist_ok=True)
+    for name in _SEEN_BY_WORKERS:
+        link = root / "sdtui" / name
+        if not link.is_symlink():
+            link.symlink_to(package / name)
+    return root
+
+
+def start_worker(job: Job, interpreter: Interpreter, gpu_uuid: str | None, path: Path) -> Worker:
+    """Starts a worker and hands it its job.
+
+    Args:
+        job: What it is to measure.
+        interpreter: Whose Python runs it.
+        gpu_uuid: The one GPU it may see; ``None`` hides all.
+        path: From `worker_path`.
+
+    Raises:
+        OSError: The interpreter cannot be started.
+    """
+    events_read, events_write = os.pipe()
+    output_read, output_write = os.pipe()
+    command = [interpreter.python, "-u", "-m", "sdtui.worker", str(events_write), str(os.getpid())]
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=path,
+            env=_worker_environ(os.environ, job, interpreter, gpu_uuid),
+            stdin=subprocess.PIPE,
+            stdout=output_write,
+            stderr=output_write,
+            pass_fds=(events_write,),
+            process_group=0,
+        )
+    except OSError:
+        os.close(events_read)
+        os.close(output_read)
+        raise
+    finally:
+        os.close(events_write)
+        os.close(output_write)
+    for descriptor in (events_read, output_read):
+        os.set_blocking(descriptor, False)
+    _hand_over(process, job)
+    return Worker(process, events_read, output_read)
+
+
+def start_supervisor(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
+    """Starts the supervisor of a run folder in a session of its own: it outlives the terminal."""
+    with open(folder / "logs" / "supervisor.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sdtui.supervisor", str(folder.resolve()), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _hand_over(process: subprocess.Popen[bytes], job: Job) -> None:
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps(encode(job)).encode() + b"\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        return  # it died before reading: its exit says so
+
+
+def _worker_environ(
+    environ: Mapping[str, str], job: Job, interpreter: Interpreter, gpu_uuid: str | None
+) -> dict[str, str]:
+    ours = environments.variables(interpreter.name, environ)
+    ours["CUDA_VISIBLE_DEVICES"] = gpu_uuid or ""
+    ours["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if job.cell.weights == "random":
+        ours["HF_HUB_OFFLINE"] = "1"
+    return ours

@@ -1,0 +1,80 @@
+"""From a plan to a sitting: cells, device and environments, looked up once before anything runs."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from pathlib import Path
+
+from sdtui import environments, runs, settings
+from sdtui.catalog.expand import expand
+from sdtui.catalog.load import load_catalog
+from sdtui.catalog.plans import resolve_plan
+from sdtui.model.errors import UserError
+from sdtui.model.plan import Plan
+from sdtui.model.results import Status
+from sdtui.supervisor.run import Sitting
+from sdtui.telemetry.machine import describe_machine
+from sdtui.telemetry.nvml import resolve_device
+
+
+def prepare(plan_file: Path, retry: frozenset[Status] = frozenset()) -> Sitting:
+    """Reads a run's plan and looks at the machine.
+
+    Raises:
+        UserError: The plan, its device or an environment is wrong.
+    """
+    catalog = load_catalog(settings.config_dir())
+    return prepare_plan(resolve_plan(catalog, str(plan_file), {}, gpu_available=True), retry)
+
+
+def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
+    """Resolves a plan's cells, device and environments.
+
+    Raises:
+        UserError: The device is not there, an environment does not work, or no cell comes of the plan.
+    """
+    catalog = load_catalog(settings.config_dir())
+    device = resolve_device(plan.device, os.environ)
+    return Sitting(
+        cells=expand(plan, catalog),
+        machine=describe_machine(device.gpu),
+        environments=environments.resolve(plan.environments, settings.load()),
+        device=plan.device,
+        sdtui=metadata.version("sdtui"),
+        retry=retry,
+    )
+
+
+def differences(record: runs.RunRecord, sitting: Sitting) -> list[str]:
+    """Says how this machine differs from the one on which a run was last measured, where results would not mix.
+
+    Returns:
+        One phrase per difference in GPU model, torch or diffusers; none for a run that never started.
+    """
+    if not record.sittings:
+        return []
+    before = record.sittings[-1].started
+    found = []
+    if before.machine.device_name != sitting.machine.device_name:
+        found.append(f"device was {before.machine.device_name}, is {sitting.machine.device_name}")
+    now = {environment.name: environment for environment in sitting.environments}
+    for environment in before.environments:
+        for package in ("torch", "diffusers"):
+            was = environment.packages.get(package)
+            present = now.get(environment.name)
+            is_now = present.packages.get(package) if present else None
+            if was != is_now:
+                found.append(f"{package} of environment '{environment.name}' was {was}, is {is_now}")
+    return found
+
+
+def refuse_differences(record: runs.RunRecord, sitting: Sitting) -> None:
+    """Raises where `differences` finds one.
+
+    Raises:
+        UserError: Naming every difference.
+    """
+    found = differences(record, sitting)
+    if found:
+        raise UserError(f"run {record.id}: {'; '.join(found)}; resume anyway with --force, or start a new run")

@@ -1,0 +1,235 @@
+"""Runs a plan in its folder: one cell after another, one sitting at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sdtui import locks, report, runs, settings, statistics
+from sdtui.model.cell import Cell
+from sdtui.model.events import (
+    CellFinished,
+    CellQueued,
+    CellStarted,
+    Event,
+    Log,
+    RunFinished,
+    RunStarted,
+    RunStatus,
+    Stamped,
+)
+from sdtui.model.job import Job
+from sdtui.model.machine import Interpreter, Machine
+from sdtui.model.results import CellSummary, Status
+from sdtui.supervisor import limits
+from sdtui.supervisor.control import Control
+from sdtui.supervisor.launch import start_worker, worker_path
+from sdtui.supervisor.log import CellLog
+from sdtui.supervisor.sampling import Sampling
+from sdtui.supervisor.signals import Signals
+from sdtui.supervisor.watch import Watch, Watched
+from sdtui.telemetry.nvml import open_nvml
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """What one sitting measures, and where.
+
+    Attributes:
+        cells: All cells of the plan, in order.
+        device: Of the plan, such as ``cuda:0``.
+        retry: Statuses whose cells run again, besides those without a result.
+    """
+
+    cells: Sequence[Cell]
+    machine: Machine
+    environments: Sequence[Interpreter]
+    device: str
+    sdtui: str
+    retry: frozenset[Status] = frozenset()
+
+
+class Supervisor:
+    """Owns a run's folder for one sitting."""
+
+    def __init__(self, folder: Path, sitting: Sitting) -> None:
+        self._folder = folder
+        self._sitting = sitting
+        self._record = runs.read(folder)
+        self._control = Control(folder)
+        self._lock = locks.Lock(folder / runs.LOCK)
+        self._number = len(self._record.sittings) + 1
+        self._reserve = folder / ".reserve"
+        self._nvml = open_nvml() if sitting.machine.gpu else None
+
+    def run(self) -> int:
+        """Runs what is left to run.
+
+        Returns:
+            0 where every cell of the run ended ok, else 1.
+        """
+        if not self._lock.acquire(f"run {self._record.id}"):
+            print(f"run {self._record.id} has a supervisor already: {runs.lock_state(self._folder).holder}")
+            return 1
+        try:
+            return self._hold()
+        finally:
+            self._reserve.unlink(missing_ok=True)
+            self._lock.release()
+
+    def _hold(self) -> int:
+        self._control.clear()
+        self._journal = runs.Journal(self._folder)
+        self._signals = Signals()
+        try:
+            self._reserve.write_bytes(bytes(limits.RESERVE_BYTES))
+            finished = self._sit()
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            self._reserve.unlink(missing_ok=True)
+            finished = self._finish("failed", f"{self._folder}: {error.strerror}; free some space, then 'sdtui resume'")
+        except Exception as error:
+            self._finish("failed", f"the supervisor failed: {type(error).__name__}: {error}")
+            raise
+        self._write_report()
+        if finished.reason:
+            print(finished.reason, flush=True)
+        return 0 if finished.status == "ok" else 1
+
+    def _sit(self) -> RunFinished:
+        self._append(self._run_started())
+        for cell in self._sitting.cells:
+            if cell.id not in self._record.cells:
+                self._append(CellQueued(cell.id, cell.without_configs()))
+        self._journal.sync()
+        with self._device() as cancelled:
+            for cell in self._sitting.cells:
+                if cancelled or self._cancel_requested():
+                    return self._finish("cancelled", "")
+                if self._is_due(cell):
+                    self._measure(cell)
+        if self._cancel_requested():
+            return self._finish("cancelled", "")
+        ok = all(self._status(cell) == "ok" for cell in self._sitting.cells)
+        return self._finish("ok" if ok else "incomplete", "")
+
+    def _run_started(self) -> RunStarted:
+        sitting = self._sitting
+        return RunStarted(
+            run=self._record.id,
+            sitting=self._number,
+            sdtui=sitting.sdtui,
+            machine=sitting.machine,
+            environments=tuple(sitting.environments),
+            device=sitting.device,
+            pid=os.getpid(),
+            flags={"retry": sorted(sitting.retry)},
+        )
+
+    @contextlib.contextmanager
+    def _device(self) -> Iterator[bool]:
+        """Holds the device's lock; gives whether the run was cancelled while it waited."""
+        gpu = self._sitting.machine.gpu
+        lock = locks.Lock(settings.locks_dir() / f"{gpu.uuid if gpu else 'cpu'}.lock", shared_by_users=True)
+        told: locks.Holder | None = None
+        while not (held := lock.acquire(f"run {self._record.id}")) and not self._cancel_requested():
+            holder = locks.query(lock.path).holder
+            if holder is not None and holder != told:
+                told = holder
+                self._append(Log(f"waiting for {self._sitting.machine.device_name}: in use by {holder}"))
+            self._signals.wait(limits.POLL_S)
+            self._lock.beat()
+        try:
+            yield not held
+        finally:
+            lock.release()
+
+    def _is_due(self, cell: Cell) -> bool:
+        status = self._status(cell)
+        return status is None or status == "cancelled" or status in self._sitting.retry
+
+    def _status(self, cell: Cell) -> Status | None:
+        finished = self._record.cells[cell.id].finished
+        return finished.status if finished else None
+
+    def _measure(self, cell: Cell) -> None:
+        if cell.id in self._control.skipped():
+            self._end(CellFinished(cell.id, "cancelled", "import", None, "skipped"))
+            return
+        interpreter = next(e for e in self._sitting.environments if e.name == cell.slot.environment)
+        gpu = self._sitting.machine.gpu
+        job = Job(cell, "cuda:0" if gpu else "cpu", str(self._folder / "outputs"))
+        sampling = Sampling(self._nvml, gpu.uuid if gpu else None)
+        started = time.time()
+        try:
+            worker = start_worker(job, interpreter, gpu.uuid if gpu else None, worker_path(settings.cache_dir()))
+        except OSError as error:
+            if error.errno in _DISK:
+                raise
+            self._append(CellStarted(cell.id, self._number, 0))
+            self._end(CellFinished(cell.id, "failed", "import", None, f"{interpreter.python}: {error.strerror}"))
+            return
+        log = CellLog(self._folder / "logs" / f"{cell.id}.log")
+        self._append(CellStarted(cell.id, self._number, worker.process.pid), started)
+        around = Watched(self._take, lambda: self._reason_to_cancel(cell), self._signals, limits.SILENCE_S)
+        watch = Watch(cell.id, worker, log, sampling, around)
+        ending = watch.run()
+        log.close()
+        finished = time.time()
+        self._end(replace(ending, summary=self._summary(cell.id, started, finished, watch)), finished)
+
+    def _end(self, ending: CellFinished, t: float | None = None) -> None:
+        self._append(ending, t)
+        self._journal.sync()
+
+    def _summary(self, cell: str, started: float, finished: float, watch: Watch) -> CellSummary:
+        record = self._record.cells[cell]
+        return statistics.summarise(
+            record.spec,
+            record.steps,
+            record.calls,
+            record.phases,
+            started,
+            finished,
+            gpu_utilisation_percent=watch.mean("gpu_utilisation_percent"),
+            cpu_percent=watch.mean("cpu_percent"),
+            peak_vram_mib=watch.peak("vram_used_mib"),
+            peak_rss_mib=watch.peak("rss_mib"),
+        )
+
+    def _reason_to_cancel(self, cell: Cell) -> str | None:
+        self._lock.beat()
+        if self._cancel_requested():
+            return "the run was cancelled"
+        return "skipped" if cell.id in self._control.skipped() else None
+
+    def _cancel_requested(self) -> bool:
+        return self._signals.terminated or self._control.cancelled()
+
+    def _finish(self, status: RunStatus, reason: str) -> RunFinished:
+        known = [cell for cell in self._sitting.cells if cell.id in self._record.cells]
+        counts = Counter(self._status(cell) or "not run" for cell in known)
+        finished = RunFinished(self._number, status, dict(counts), reason)
+        self._append(finished)
+        self._journal.sync()
+        return finished
+
+    def _write_report(self) -> None:
+        runs.write_atomically(self._folder / "report.md", report.markdown([self._record]))
+
+    def _append(self, event: Event, t: float | None = None) -> None:
+        self._take(Stamped(time.time() if t is None else t, event))
+
+    def _take(self, stamped: Stamped) -> None:
+        self._journal.append(stamped.event, stamped.t)
+        self._record.apply(stamped)
+

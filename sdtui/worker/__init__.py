@@ -1,0 +1,1 @@
+"""The measured side: one fresh process measures one cell. Standard library, torch, diffusers and transformers only."""

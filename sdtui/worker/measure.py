@@ -1,0 +1,130 @@
+"""Measures one cell: load, call, time, check; every ending is an event."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sdtui.model.cell import Stage
+from sdtui.model.events import CallFinished, CellFinished, CellPhase, Step
+from sdtui.model.job import Job
+from sdtui.model.results import Phase
+from sdtui.worker import options, outputs
+from sdtui.worker.build import build
+from sdtui.worker.call import arguments
+from sdtui.worker.clock import Clock, clock_for
+from sdtui.worker.emitter import Emitter
+from sdtui.worker.outcome import classify
+from sdtui.worker.timing import PipelineTimer, Timing
+
+_MIB = 1024 * 1024
+
+
+@dataclass
+class Progress:
+    """Where the cell is, for the event that says where it ended."""
+
+    phase: Phase = "load"
+    call: int | None = None
+
+
+@dataclass
+class LoadedStage:
+    """A stage, built and instrumented."""
+
+    stage: Stage
+    pipe: Any
+    timer: PipelineTimer
+    images: Any = field(default=None)
+
+
+def measure(job: Job, emitter: Emitter) -> None:
+    """Runs the cell to its end, whatever that is, and emits ``cell.finished``."""
+    progress = Progress()
+    try:
+        _Measurement(job, emitter, progress).run()
+    except Exception as error:
+        traceback.print_exc()
+        status, reason = classify(error, progress.phase)
+        emitter.emit(CellFinished(job.cell.id, status, progress.phase, progress.call, reason))
+    else:
+        emitter.emit(CellFinished(job.cell.id, "ok", progress.phase, progress.call))
+    emitter.flush()
+
+
+class _Measurement:
+    def __init__(self, job: Job, emitter: Emitter, progress: Progress) -> None:
+        self._job = job
+        self._cell = job.cell
+        self._emitter = emitter
+        self._progress = progress
+        self._dtype: torch.dtype = getattr(torch, job.cell.dtype)
+        self._clock: Clock = clock_for(job.device)
+        self._on_gpu = job.device.startswith("cuda")
+
+    def run(self) -> None:
+        options.apply_global(self._cell.mode, self._job.device)
+        stages = [self._load(stage) for stage in self._cell.stages]
+        for call in range(1, self._cell.calls + 1):
+            self._enter(call)
+            for loaded in stages:
+                self._call(loaded, call, stages)
+            self._emitter.flush()
+        self._check(stages[-1])
+
+    def _load(self, stage: Stage) -> LoadedStage:
+        pipe = build(stage, self._cell.seed, self._job.device, self._dtype)
+        options.apply(self._cell.mode, stage, pipe)
+        return LoadedStage(stage, pipe, PipelineTimer(pipe, stage.denoisers[0], self._clock))
+
+    def _enter(self, call: int) -> None:
+        """Enters the call's phase: the first compiles or warms up, the others are measured."""
+        self._progress.call = call
+        first: Phase = "compile" if self._cell.mode.compile else "warm-up"
+        phase: Phase = first if call == 1 else "measure"
+        if phase != self._progress.phase:
+            self._progress.phase = phase
+            self._emitter.emit(CellPhase(self._cell.id, phase, call))
+
+    def _call(self, loaded: LoadedStage, call: int, stages: list[LoadedStage]) -> None:
+        stage = loaded.stage
+        earlier = {other.stage.name: other.images for other in stages}
+        kwargs = arguments(self._cell, stage, self._job.device, self._dtype, earlier)
+
+        def on_step(step: int, steps: int, ms: float, forwards: int) -> None:
+            self._emitter.emit(Step(self._cell.id, call, stage.name, step, steps, round(ms, 4), forwards))
+
+        if self._on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        output, timing = loaded.timer.time(lambda: loaded.pipe(**kwargs), on_step)
+        loaded.images = output.images
+        self._emitter.emit(self._call_finished(call, stage, timing))
+
+    def _call_finished(self, call: int, stage: Stage, timing: Timing) -> CallFinished:
+        allocated = torch.cuda.max_memory_allocated() / _MIB if self._on_gpu else None
+        reserved = torch.cuda.max_memory_reserved() / _MIB if self._on_gpu else None
+        return CallFinished(
+            cell=self._cell.id,
+            call=call,
+            stage=stage.name,
+            steps=timing.steps,
+            forwards=timing.forwards,
+            loop_ms=timing.loop_ms,
+            host_loop_ms=timing.host_loop_ms,
+            wall_ms=timing.wall_ms,
+            text_encoding_ms=timing.text_encoding_ms,
+            denoising_ms=timing.denoising_ms,
+            vae_ms=timing.vae_ms,
+            other_ms=timing.other_ms,
+            peak_allocated_mib=allocated,
+            peak_reserved_mib=reserved,
+        )
+
+    def _check(self, last: LoadedStage) -> None:
+        latents = last.timer.final_latents
+        outputs.save(last.images, latents, Path(self._job.outputs), self._cell.id)
+        outputs.check(last.images, latents)

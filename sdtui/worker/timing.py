@@ -1,0 +1,204 @@
+"""Times one pipeline from within: its denoising steps, and where a call's time goes.
+
+The pipeline's own ``progress_bar`` is replaced by one that marks device time at the start of step 1 and at each update:
+N steps give N intervals, whichever callback the pipeline has. Marks are read when the device has reached them, inside a
+later update or after the call; nothing waits for the device while the loop runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from sdtui.worker.clock import Clock
+
+
+class OnStep(Protocol):
+    """Is told of each interval of the denoising loop once the device has completed it."""
+
+    def __call__(self, step: int, steps: int, ms: float, forwards: int) -> None:
+        """Takes the step (from 1), the total, the interval in milliseconds and its denoiser evaluations."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One call, timed. Milliseconds by device marks except ``host_loop_ms`` and ``wall_ms`` (host clock)."""
+
+    steps: int
+    forwards: int
+    loop_ms: float
+    host_loop_ms: float
+    wall_ms: float
+    text_encoding_ms: float
+    denoising_ms: float
+    vae_ms: float
+    other_ms: float
+
+
+class StepBar:
+    """What the pipeline takes for its progress bar: a context manager with ``update``, or an iterable."""
+
+    def __init__(self, timer: PipelineTimer, total: int, iterable: Iterable[Any] | None) -> None:
+        self._timer = timer
+        self._total = total
+        self._iterable = iterable
+
+    def __enter__(self) -> StepBar:
+        self._timer.begin_loop(self._total)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.end_loop()
+
+    def __iter__(self) -> Iterator[Any]:
+        with self:
+            for item in self._iterable or ():
+                yield item
+                self.update()
+
+    def update(self, n: int = 1) -> None:
+        """Ends the present step; ``n`` counts as tqdm's does."""
+        for _ in range(n):
+            self._timer.end_step()
+
+    def set_postfix(self, *_: object, **__: object) -> None:
+        """Shows nothing."""
+
+
+class PipelineTimer:
+    """Times the calls of one pipeline object, which it instruments once."""
+
+    def __init__(self, pipe: Any, denoiser: str, clock: Clock) -> None:
+        """Instruments ``pipe``.
+
+        Args:
+            pipe: A diffusers pipeline, in its mode (compiled or not).
+            denoiser: The attribute whose calls are counted, such as ``unet``.
+            clock: Of the pipeline's device.
+        """
+        self._clock = clock
+        self._on_step: OnStep | None = None
+        self._spans: dict[str, list[tuple[Any, Any]]] = {}
+        self._pending: deque[tuple[Any, int]] = deque()
+        self.final_latents: torch.Tensor | None = None
+        self._reset()
+        pipe.progress_bar = self._progress_bar
+        if hasattr(pipe, "encode_prompt"):
+            pipe.encode_prompt = self._spanned("text", pipe.encode_prompt)
+        vae = getattr(pipe, "vae", None)
+        if vae is not None:
+            vae.encode = self._spanned("vae", vae.encode)
+            vae.decode = self._spanned("vae", self._keeping_latents(vae.decode))
+        getattr(pipe, denoiser).register_forward_pre_hook(self._count_forward)
+
+    def time(self, call: Callable[[], Any], on_step: OnStep) -> tuple[Any, Timing]:
+        """Makes one call of the pipeline.
+
+        Args:
+            call: Calls the pipeline.
+            on_step: Is told of every step, in order.
+
+        Returns:
+            What ``call`` returned, and its timing. A pipeline that never opened its bar has zero steps.
+        """
+        self._reset()
+        self._on_step = on_step
+        self._clock.wait()
+        host_start = time.perf_counter()
+        start = self._clock.mark()
+        result = call()
+        end = self._clock.mark()
+        self._clock.wait()
+        wall_ms = (time.perf_counter() - host_start) * 1e3
+        self._report_steps()
+        return result, self._timing(self._clock.between_ms(start, end), wall_ms)
+
+    def begin_loop(self, total: int) -> None:
+        """Marks the start of step 1."""
+        self._total += total
+        self._host_loop_start = time.perf_counter()
+        self._last = self._clock.mark()
+        self._first_forward = self._forwards
+
+    def end_step(self) -> None:
+        """Marks the end of a step and reports those that the device has completed."""
+        self._pending.append((self._clock.mark(), self._forwards - self._first_forward))
+        self._first_forward = self._forwards
+        while self._pending and self._clock.reached(self._pending[0][0]):
+            self._report_step()
+
+    def end_loop(self) -> None:
+        """Takes the host's time of the loop, as tqdm does when it closes."""
+        self._host_loop_ms += (time.perf_counter() - self._host_loop_start) * 1e3
+
+    def _reset(self) -> None:
+        self._spans = {"text": [], "vae": []}
+        self._pending.clear()
+        self._last: Any = None
+        self._total = 0
+        self._steps = 0
+        self._forwards = 0
+        self._loop_forwards = 0
+        self._first_forward = 0
+        self._loop_ms = 0.0
+        self._host_loop_start = 0.0
+        self._host_loop_ms = 0.0
+
+    def _report_steps(self) -> None:
+        while self._pending:
+            self._report_step()
+
+    def _report_step(self) -> None:
+        mark, forwards = self._pending.popleft()
+        ms = self._clock.between_ms(self._last, mark)
+        self._last = mark
+        self._steps += 1
+        self._loop_ms += ms
+        self._loop_forwards += forwards
+        if self._on_step is not None:
+            self._on_step(self._steps, self._total, ms, forwards)
+
+    def _timing(self, device_ms: float, wall_ms: float) -> Timing:
+        spent = {
+            name: sum(self._clock.between_ms(start, end) for start, end in spans) for name, spans in self._spans.items()
+        }
+        return Timing(
+            steps=self._steps,
+            forwards=self._loop_forwards,
+            loop_ms=self._loop_ms,
+            host_loop_ms=self._host_loop_ms,
+            wall_ms=wall_ms,
+            text_encoding_ms=spent["text"],
+            denoising_ms=self._loop_ms,
+            vae_ms=spent["vae"],
+            other_ms=device_ms - self._loop_ms - spent["text"] - spent["vae"],
+        )
+
+    def _progress_bar(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> StepBar:
+        if total is None:
+            total = len(iterable) if iterable is not None and hasattr(iterable, "__len__") else 0
+        return StepBar(self, total, iterable)
+
+    def _count_forward(self, *_: object) -> None:
+        self._forwards += 1
+
+    def _spanned(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = self._clock.mark()
+            result = function(*args, **kwargs)
+            self._spans[name].append((start, self._clock.mark()))
+            return result
+
+        return timed
+
+    def _keeping_latents(self, decode: Callable[..., Any]) -> Callable[..., Any]:
+        def kept(latents: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            self.final_latents = latents
+            return decode(latents, *args, **kwargs)
+
+        return kept
