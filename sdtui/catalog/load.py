@@ -1,0 +1,248 @@
+"""The catalog in memory: shipped entries and a person's own, checked and with `extends` resolved."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdtui.catalog.schema import ModeTable, PipelineTable, PresetTable, check
+from sdtui.catalog.toml_files import Whole, merge, read_text, read_toml
+from sdtui.model.cell import CompileOptions, Mode
+from sdtui.model.errors import UserError, nearest
+
+_SHIPPED = Path(__file__).parent
+CONFIGS = _SHIPPED / "configs"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A pipeline or mode as written, component configs read.
+
+    Attributes:
+        where: File, and the table in it, for messages.
+        shipped: With sdtui, not the person's own.
+    """
+
+    table: Mapping[str, Any]
+    where: str
+    shipped: bool
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What can be measured, by name.
+
+    Attributes:
+        counts: Pipeline to stage to ``components`` (parameters by name) and ``flops_per_step``; shipped pipelines.
+        pipeline_entries: What ``pipelines`` was made from.
+        mode_entries: What ``modes`` was made from.
+    """
+
+    pipelines: Mapping[str, PipelineTable]
+    modes: Mapping[str, Mode]
+    presets: Mapping[str, PresetTable]
+    counts: Mapping[str, Mapping[str, Any]]
+    pipeline_entries: Mapping[str, Entry]
+    mode_entries: Mapping[str, Entry]
+
+    def with_own(
+        self,
+        modes: Mapping[str, Mapping[str, Any]],
+        pipelines: Mapping[str, Mapping[str, Any]],
+        where: str,
+        folder: Path,
+    ) -> Catalog:
+        """Returns the catalog with a person's own entries added.
+
+        Args:
+            modes: Tables by name.
+            pipelines: Tables by name.
+            where: The file that holds them.
+            folder: That config paths are relative to.
+
+        Raises:
+            UserError: An entry is wrong, or has the name of a shipped one.
+        """
+        mode_entries = dict(self.mode_entries)
+        for name, table in modes.items():
+            mode_entries[name] = _own(name, table, f"{where}: mode.{name}", self.mode_entries)
+        pipeline_entries = dict(self.pipeline_entries)
+        for name, table in pipelines.items():
+            entry = _own(name, table, f"{where}: pipeline.{name}", self.pipeline_entries)
+            pipeline_entries[name] = _with_configs(entry, folder)
+        return dataclasses.replace(
+            self,
+            mode_entries=mode_entries,
+            pipeline_entries=pipeline_entries,
+            modes={**self.modes, **{name: _mode(name, mode_entries) for name in modes}},
+            pipelines={**self.pipelines, **{name: _pipeline(name, pipeline_entries) for name in pipelines}},
+        )
+
+
+def load_catalog(config_dir: Path | None = None) -> Catalog:
+    """Reads the shipped catalog and the person's own entries.
+
+    Args:
+        config_dir: Holds the person's ``modes/*.toml`` and ``pipelines/*.toml``, where there are any.
+
+    Raises:
+        UserError: An entry of the person's own is wrong.
+    """
+    modes = _read_entries(_SHIPPED / "modes", shipped=True)
+    pipelines = _read_entries(_SHIPPED / "pipelines", shipped=True)
+    presets = {
+        path.stem: check(PresetTable, read_toml(path), str(path))
+        for path in sorted((_SHIPPED / "presets").glob("*.toml"))
+    }
+    if config_dir is not None:
+        modes |= _read_own(config_dir / "modes", modes)
+        pipelines |= _read_own(config_dir / "pipelines", pipelines)
+    return Catalog(
+        pipelines={name: _pipeline(name, pipelines) for name in pipelines},
+        modes={name: _mode(name, modes) for name in modes},
+        presets=presets,
+        counts=json.loads((_SHIPPED / "counts.json").read_text(encoding="utf-8")),
+        pipeline_entries=pipelines,
+        mode_entries=modes,
+    )
+
+
+def merged(name: str, entries: Mapping[str, Entry]) -> dict[str, Any]:
+    """Returns an entry's table with all that it extends merged in.
+
+    Raises:
+        UserError: It extends an unknown entry, or itself.
+    """
+    return _merged(name, entries, ())
+
+
+# -------------------------------------------------------------------------------------------------------- reading
+
+
+def _read_entries(folder: Path, shipped: bool) -> dict[str, Entry]:
+    entries = {}
+    for path in sorted(folder.glob("*.toml")):
+        entries[path.stem] = _with_configs(Entry(read_toml(path), str(path), shipped), path.parent)
+    return entries
+
+
+def _read_own(folder: Path, shipped: Mapping[str, Entry]) -> dict[str, Entry]:
+    entries = _read_entries(folder, shipped=False)
+    for name, entry in entries.items():
+        _own(name, entry.table, entry.where, shipped)
+    return entries
+
+
+def _own(name: str, table: Mapping[str, Any], where: str, others: Mapping[str, Entry]) -> Entry:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise UserError(f"{where}: '{name}' is no name; use letters, digits, '-' and '_'")
+    if name in others and others[name].shipped:
+        raise UserError(f"{where}: sdtui ships a '{name}'; choose another name")
+    return Entry(table, where, shipped=False)
+
+
+def _with_configs(entry: Entry, folder: Path) -> Entry:
+    """Replaces every component's config path by the file's content."""
+    table = json.loads(json.dumps(entry.table, default=str))
+    for key, config in _configs(table):
+        if isinstance(config["config"], str):
+            config["config"] = _config(config["config"], f"{entry.where}: {key}.config", folder)
+    return dataclasses.replace(entry, table=table)
+
+
+def _configs(table: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for stage, content in _tables(table.get("stages")).items():
+        for name, component in _tables(content.get("components")).items():
+            if "config" in component:
+                found.append((f"stages.{stage}.components.{name}", component))
+    return found
+
+
+def _tables(value: Any) -> dict[str, dict[str, Any]]:
+    """Returns the sub-tables of ``value``; what is no table is left for the schema to refuse."""
+    return {key: item for key, item in value.items() if isinstance(item, dict)} if isinstance(value, dict) else {}
+
+
+def _config(text: str, where: str, folder: Path) -> Whole:
+    if text.lstrip().startswith("{"):
+        return _parse(text, where)
+    for path in (folder / text, CONFIGS / text):
+        if path.is_file():
+            return _parse(read_text(path), f"{where}: {path}")
+    shipped = [str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("*/*.json")]
+    raise UserError(f"{where}: '{text}' is no file; {nearest(text, shipped)}")
+
+
+def _parse(text: str, where: str) -> Whole:
+    try:
+        return Whole(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}: no JSON object: {error}") from error
+
+
+# ------------------------------------------------------------------------------------------------------- building
+
+
+def _merged(name: str, entries: Mapping[str, Entry], seen: tuple[str, ...]) -> dict[str, Any]:
+    entry = entries[name]
+    table = dict(entry.table)
+    base = table.pop("extends", None)
+    if base is None:
+        return table
+    if not isinstance(base, str) or base not in entries:
+        raise UserError(f"{entry.where}: extends: unknown name '{base}'; {nearest(str(base), entries)}")
+    if base == name or base in seen:
+        raise UserError(f"{entry.where}: extends: {' → '.join((*seen, name, base))} goes round in a circle")
+    inherited = _merged(base, entries, (*seen, name))
+    if "label" not in table:
+        inherited.pop("label", None)
+    return merge(inherited, table)
+
+
+def _mode(name: str, entries: Mapping[str, Entry]) -> Mode:
+    checked = check(ModeTable, merged(name, entries), entries[name].where)
+    values: dict[str, Any] = checked.model_dump()
+    values["label"] = checked.label or name.replace("-", " ")
+    values["compile"] = CompileOptions(**checked.compile.model_dump()) if checked.compile else None
+    return Mode(name=name, **values)
+
+
+def _pipeline(name: str, entries: Mapping[str, Entry]) -> PipelineTable:
+    where = entries[name].where
+    table = merged(name, entries)
+    table.setdefault("label", name)
+    pipeline = check(PipelineTable, table, where)
+    _known(pipeline.batched_stages, pipeline.stages, f"{where}: batched_stages")
+    earlier: list[str] = []
+    for stage_name, stage in pipeline.stages.items():
+        at = f"{where}: stages.{stage_name}"
+        _known(stage.denoisers, stage.components, f"{at}.denoisers")
+        for key, made in stage.inputs.items():
+            if made.source == "stage":
+                _known([made.stage], earlier, f"{at}.inputs.{key}.stage")
+            elif made.source == "embeddings":
+                _given(bool(made.shape), f"{at}.inputs.{key}.shape")
+            else:
+                _given(made.width is not None and made.height is not None, f"{at}.inputs.{key}.width")
+        if stage.tiny:
+            _known(stage.tiny.components, stage.components, f"{at}.tiny.components")
+            _known(stage.tiny.inputs, stage.inputs, f"{at}.tiny.inputs")
+        earlier.append(stage_name)
+    return pipeline
+
+
+def _known(names: Any, valid: Any, where: str) -> None:
+    for name in names:
+        if name not in valid:
+            raise UserError(f"{where}: unknown name '{name}'; {nearest(name, valid)}")
+
+
+def _given(given: bool, where: str) -> None:
+    if not given:
+        raise UserError(f"{where}: is missing")

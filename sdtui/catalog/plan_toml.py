@@ -1,0 +1,48 @@
+"""A plan as the TOML that makes it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sdtui.catalog.toml_files import write_toml
+from sdtui.model.plan import Plan
+
+_KEYS = (
+    "pipelines",
+    "modes",
+    "environments",
+    "batch_sizes",
+    "calls",
+    "scale",
+    "weights",
+    "device",
+    "seed",
+    "steps",
+    "size",
+    "guidance",
+    "dtype",
+    "prompt",
+)
+
+
+def plan_to_toml(plan: Plan) -> str:
+    """Returns the plan as TOML: complete, always the same bytes, and read back as an equal plan.
+
+    Component configs are written as JSON text, since TOML has no null.
+    """
+    table: dict[str, Any] = {key: getattr(plan, key) for key in _KEYS if getattr(plan, key) is not None}
+    if plan.mode_definitions:
+        table["mode"] = plan.mode_definitions
+    if plan.pipeline_definitions:
+        table["pipeline"] = {name: _with_json_configs(value) for name, value in plan.pipeline_definitions.items()}
+    return "# Measure this again: sdtui run plan.toml\n" + write_toml(table)
+
+
+def _with_json_configs(pipeline: Mapping[str, Any]) -> dict[str, Any]:
+    copy: dict[str, Any] = json.loads(json.dumps(pipeline))
+    for stage in copy["stages"].values():
+        for component in stage["components"].values():
+            component["config"] = json.dumps(component["config"], ensure_ascii=False)
+    return copy

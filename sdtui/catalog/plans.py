@@ -1,0 +1,202 @@
+"""Plans: from a preset or a file, and the command line's flags, to one complete `Plan`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdtui.catalog.load import Catalog, merged
+from sdtui.catalog.schema import PlanKeys, PlanTable, PresetTable, check
+from sdtui.catalog.toml_files import read_toml
+from sdtui.model.errors import UserError, nearest
+from sdtui.model.plan import Plan
+
+DEFAULT_PRESET = "docs"
+
+FLAGS = {
+    "pipelines": "--pipeline",
+    "modes": "--mode",
+    "environments": "--env",
+    "batch_sizes": "--batch-size",
+    "calls": "--calls",
+    "scale": "--scale",
+    "weights": "--weights",
+    "device": "--device",
+    "seed": "--seed",
+    "steps": "--steps",
+    "size": "--size",
+    "guidance": "--guidance",
+    "dtype": "--dtype",
+    "prompt": "--prompt",
+}
+"""The flag of each plan key that has one."""
+
+
+@dataclass(frozen=True)
+class PartialPlan:
+    """Some keys of a plan, and where each was written.
+
+    Attributes:
+        values: By key of `Plan`.
+        origins: By the same keys: the file and key, or the flag, as messages name it.
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+
+    def replaced_by(self, other: PartialPlan) -> PartialPlan:
+        """Returns both together; ``other``'s keys count."""
+        return PartialPlan({**self.values, **other.values}, {**self.origins, **other.origins})
+
+
+def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, Any], gpu_available: bool) -> Plan:
+    """Makes the plan that a person asked for.
+
+    Args:
+        catalog: What there is to measure.
+        source: Name of a preset, or path of a plan file; ``None`` takes the preset ``docs``, whose values also stand in
+            for keys that a preset or plan leaves out.
+        overrides: Values of flags by plan key; ``None`` where a flag was not given. Batch sizes may be texts such as
+            ``1,4``.
+        gpu_available: Whether there is a usable GPU.
+
+    Raises:
+        UserError: Something in the plan, preset or flags is wrong, or needs a GPU that is not there.
+    """
+    flags = _read_flags(overrides)
+    device = str(flags.values.get("device", ""))
+    gpu = device != "cpu" if device else gpu_available
+    asked = preset(catalog, DEFAULT_PRESET, gpu)
+    if source is not None and source not in catalog.presets and _is_path(source):
+        table = read_plan(Path(source))
+        catalog = catalog.with_own(table.mode, table.pipeline, source, Path(source).parent)
+        asked = asked.replaced_by(_partial(table, source, Path(source).parent))
+    elif source is not None:
+        asked = asked.replaced_by(preset(catalog, source, gpu))
+    asked = asked.replaced_by(flags)
+    _check_names(catalog, asked)
+    _check_device(asked, gpu_available)
+    return _with_definitions(catalog, asked)
+
+
+def read_plan(path: Path) -> PlanTable:
+    """Reads a plan file; names in it are not looked up yet.
+
+    Raises:
+        UserError: It cannot be read, is no TOML, or a key or value is wrong.
+    """
+    return check(PlanTable, read_toml(path), str(path))
+
+
+def preset(catalog: Catalog, name: str, gpu: bool) -> PartialPlan:
+    """Returns a preset's keys.
+
+    Args:
+        catalog: That holds the preset.
+        name: Of the preset.
+        gpu: Whether the preset's choices for a machine with a GPU count, or those for one without.
+
+    Raises:
+        UserError: There is no such preset.
+    """
+    if name not in catalog.presets:
+        hint = nearest(name, catalog.presets)
+        raise UserError(f"preset '{name}': unknown, and no such plan file; {hint}")
+    table: PresetTable = catalog.presets[name]
+    where, here = f"preset '{name}'", Path()
+    choice = table.gpu if gpu else table.cpu
+    keys = _partial(table, where, here)
+    return keys.replaced_by(_partial(choice, where, here)) if choice else keys
+
+
+# -------------------------------------------------------------------------------------------------------- reading
+
+
+def _is_path(source: str) -> bool:
+    return source.endswith(".toml") or "/" in source or Path(source).exists()
+
+
+def _partial(keys: PlanKeys, where: str, folder: Path) -> PartialPlan:
+    values = {key: getattr(keys, key) for key in FLAGS if getattr(keys, key) is not None}
+    if "weights" in values:
+        values["weights"] = _weights(values["weights"], folder, f"{where}: weights")
+    return PartialPlan(values, {key: f"{where}: {key}" for key in values})
+
+
+def _read_flags(overrides: Mapping[str, Any]) -> PartialPlan:
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if "batch_sizes" in given:
+        given["batch_sizes"] = _batch_sizes(given["batch_sizes"])
+    keys = check(PlanKeys, given, "command line", FLAGS)
+    values = {key: getattr(keys, key) for key in given}
+    if "weights" in values:
+        values["weights"] = _weights(values["weights"], Path(), "--weights")
+    return PartialPlan(values, {key: FLAGS[key] for key in values})
+
+
+def _batch_sizes(given: Any) -> list[Any]:
+    items = [part for item in ([given] if isinstance(given, str) else given) for part in str(item).split(",")]
+    return [int(item) if re.fullmatch(r"\s*[+-]?\d+\s*", item) else item for item in items]
+
+
+def _weights(text: str, folder: Path, where: str) -> str:
+    """Returns ``random``, ``published`` or a hub id as it is, and a folder as its absolute path."""
+    if text in ("random", "published"):
+        return text
+    path = folder / Path(text).expanduser()
+    if path.is_dir():
+        return str(path.resolve())
+    if text.startswith(("/", ".", "~")):
+        raise UserError(f"{where}: '{text}' is no folder")
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", text):
+        hint = "write 'random', 'published', a folder, or a hub id (owner/name)"
+        raise UserError(f"{where}: '{text}' names no weights; {hint}")
+    return text
+
+
+# ------------------------------------------------------------------------------------------------------- checking
+
+
+def _check_names(catalog: Catalog, asked: PartialPlan) -> None:
+    valid: dict[str, Iterable[str]] = {"pipelines": catalog.pipelines, "modes": catalog.modes}
+    for key, names in valid.items():
+        for name in asked.values[key]:
+            if name not in names:
+                raise UserError(f"{asked.origins[key]}: unknown name '{name}'; {nearest(name, names)}")
+    for key in ("pipelines", "modes", "environments", "batch_sizes"):
+        values = asked.values[key]
+        twice = [value for index, value in enumerate(values) if value in values[:index]]
+        if twice:
+            raise UserError(f"{asked.origins[key]}: {twice[0]} is there twice, which makes the same cell twice")
+
+
+def _check_device(asked: PartialPlan, gpu_available: bool) -> None:
+    if gpu_available:
+        return
+    device, full = asked.values["device"], asked.values["scale"] == "full"
+    if device != "cpu":
+        hint = "--scale tiny --device cpu" if full else "--device cpu"
+        raise UserError(f"{asked.origins['device']}: '{device}': there is no usable GPU here; try {hint}")
+    if full:
+        raise UserError(
+            f"{asked.origins['scale']}: full scale needs a GPU, and there is no usable one here; "
+            "try --scale tiny --device cpu"
+        )
+
+
+def _with_definitions(catalog: Catalog, asked: PartialPlan) -> Plan:
+    """Makes the plan, the person's own modes and pipelines written into it."""
+    modes = {
+        name: merged(name, catalog.mode_entries)
+        for name in asked.values["modes"]
+        if not catalog.mode_entries[name].shipped
+    }
+    pipelines = {
+        name: merged(name, catalog.pipeline_entries)
+        for name in asked.values["pipelines"]
+        if not catalog.pipeline_entries[name].shipped
+    }
+    return Plan(**asked.values, mode_definitions=modes, pipeline_definitions=pipelines)
