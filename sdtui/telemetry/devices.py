@@ -79,8 +79,8 @@ def choose(device: str, boards: Sequence[Board], environ: Mapping[str, str], abs
     """
     match = _DEVICE.fullmatch(device)
     if match is None:
-        there = _listing(visible(boards, environ)) or "cuda:0"
-        raise UserError(f"device '{device}': unknown; choose from cpu, cuda, {there}")
+        names = _listing(visible(boards, environ)) or "cuda:0"
+        raise UserError(f"device '{device}': unknown; choose from cpu, cuda, {names}")
     if device == "cpu":
         return DeviceChoice("cpu")
     there = visible(boards, environ)
