@@ -1,0 +1,142 @@
+"""Our tables beside the docs page's: its figures verbatim, and the ratio of ours to each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sdtui.catalog import reference as page
+from sdtui.report import text
+from sdtui.report.tables import Entry, Row, Table
+
+PAGE_MODES = {"no-compile": "no compile", "compile": "compile"}
+"""Our modes that the page has, by its word for them at the end of its column names."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One table of ours against the page's of the same batch size.
+
+    Attributes:
+        table: Ours.
+        heading: ``Against the page: <GPU> (batch size: N)``.
+        header: Column names.
+        rows: As texts, one per pipeline that both have.
+    """
+
+    table: Table
+    heading: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The columns of one mode: indices into the page's columns, then into ours."""
+
+    theirs: tuple[int, ...]
+    ours: tuple[int, ...]
+
+
+def compare(tables: Sequence[Table], gpu: str | None) -> tuple[Comparison, ...]:
+    """Compares every table that the page has a counterpart of.
+
+    Tables at tiny scale and of a variant have none. Modes pair by name, pipelines by label.
+
+    Args:
+        tables: Ours.
+        gpu: As the page names it; ``None`` compares nothing.
+
+    Raises:
+        UserError: The page has no such GPU.
+    """
+    if gpu is None:
+        return ()
+    theirs = {table.batch_size: table for table in page.load().tables_of(gpu)}
+    compared = [
+        _compare(table, theirs[table.batch_size])
+        for table in tables
+        if is_comparable(table) and table.batch_size in theirs
+    ]
+    return tuple(comparison for comparison in compared if comparison.rows)
+
+
+def is_comparable(table: Table) -> bool:
+    """Says whether a table followed the docs protocol at full scale."""
+    return table.group.scale == "full" and not table.group.variant
+
+
+def remarks(tables: Sequence[Table], comparisons: Sequence[Comparison], gpu: str | None) -> list[str]:
+    """Says, for the notes, what the comparison is with and which tables have none."""
+    if gpu is None:
+        return []
+    notes = [
+        f"The page's figures are for {text.inline(gpu)}, from {text.inline(page.load().source)}: another torch, "
+        "other weights, another driver and other clocks. A ratio is ours ÷ the page's, stage by stage where both have "
+        "the same stages."
+    ]
+    compared = [comparison.table for comparison in comparisons]
+    for table in tables:
+        if not any(table is other for other in compared):
+            notes.append(f"{text.inline(table.heading)} is not compared with the page: {_why_not(table)}.")
+    return notes
+
+
+def _why_not(table: Table) -> str:
+    if table.group.scale == "tiny":
+        return "tiny scale measures nothing that the page did"
+    if table.group.variant:
+        return "it departs from the docs protocol"
+    return "the page has none of its batch size, modes and pipelines"
+
+
+def _compare(ours: Table, theirs: page.Table) -> Comparison:
+    blocks = _blocks(ours, theirs)
+    counterparts = {row.pipeline: row for row in theirs.rows}
+    rows = [
+        (row.label, *_cells(row, counterparts[row.label], blocks))
+        for row in ours.rows
+        if row.label in counterparts and blocks
+    ]
+    header = ["Pipeline"]
+    for block in blocks:
+        header += [f"page: {theirs.columns[index]}" for index in block.theirs]
+        for mine in block.ours:
+            label = ours.columns[mine].label
+            header += [label, *(f"{label} ÷ {_torch(theirs.columns[index])}" for index in block.theirs)]
+    heading = f"Against the page: {theirs.gpu} (batch size: {theirs.batch_size})"
+    return Comparison(ours, heading, tuple(header), tuple(rows))
+
+
+def _blocks(ours: Table, theirs: page.Table) -> list[_Block]:
+    blocks = []
+    for mode, word in PAGE_MODES.items():
+        mine = tuple(index for index, column in enumerate(ours.columns) if column.mode == mode)
+        page_columns = tuple(i for i, name in enumerate(theirs.columns) if name.partition(" - ")[2] == word)
+        if mine and page_columns:
+            blocks.append(_Block(page_columns, mine))
+    return blocks
+
+
+def _cells(ours: Row, theirs: page.Row, blocks: Sequence[_Block]) -> list[str]:
+    cells = []
+    for block in blocks:
+        figures = [theirs.figures[index] for index in block.theirs]
+        cells += [figure.text for figure in figures]
+        for mine in block.ours:
+            entry = ours.entries[mine]
+            cells += [entry.text, *(_ratio(entry, figure.its) for figure in figures)]
+    return cells
+
+
+def _ratio(entry: Entry, theirs: Sequence[float]) -> str:
+    """Writes ours ÷ the page's, stage by stage; ``–`` where either has no figure or they differ in stages."""
+    result = entry.result
+    ours = result.its if result is not None and result.status == "ok" else ()
+    if not ours or len(ours) != len(theirs):
+        return text.NONE
+    return " / ".join(f"{mine / page_its:.2f}×" for mine, page_its in zip(ours, theirs, strict=True))
+
+
+def _torch(column: str) -> str:
+    return column.partition(" - ")[0]

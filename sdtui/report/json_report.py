@@ -1,0 +1,106 @@
+"""A report as JSON: every run whole, raw samples included, and the tables that follow from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from sdtui.model.codec import encode
+from sdtui.report import comparison, tables
+from sdtui.report.comparison import Comparison
+from sdtui.report.merge import merge, ordered
+from sdtui.report.notes import plan_text
+from sdtui.report.tables import Entry, Table
+from sdtui.runs import CellRecord, RunRecord, Sitting
+
+VERSION = 1
+"""Of this document's own layout; what is inside ``runs`` is encoded as events are."""
+
+
+def json_report(records: Iterable[RunRecord], reference: str | None = None) -> str:
+    """Writes the runs without loss, then the derived tables.
+
+    Raises:
+        UserError: The page has no GPU ``reference``.
+    """
+    runs = ordered(records)
+    built = tables.build(merge(runs))
+    document = {
+        "sdtui_report": VERSION,
+        "runs": [run_value(run) for run in runs],
+        "tables": [_table(table) for table in built],
+        "reference": reference,
+        "comparisons": [_comparison(compared) for compared in comparison.compare(built, reference)],
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def run_value(run: RunRecord) -> dict[str, Any]:
+    """Returns everything a run's record holds, its place on disk aside."""
+    return {
+        "id": run.id,
+        "plan": plan_text(run),
+        "sittings": [_sitting(sitting) for sitting in run.sittings],
+        "cells": [_cell(record) for record in run.cells.values()],
+        "logs": [{"t": t, **encode(log)} for t, log in run.logs],
+    }
+
+
+def _sitting(sitting: Sitting) -> dict[str, Any]:
+    return {
+        "started_at": sitting.started_at,
+        "started": encode(sitting.started),
+        "finished_at": sitting.finished_at,
+        "finished": encode(sitting.finished),
+    }
+
+
+def _cell(record: CellRecord) -> dict[str, Any]:
+    return {
+        "id": record.spec.id,
+        "spec": encode(record.spec),
+        "sitting": record.sitting,
+        "started": record.started,
+        "phases": [{"t": t, **encode(phase)} for t, phase in record.phases],
+        "steps": encode(record.steps),
+        "calls": encode(record.calls),
+        "telemetry": [{"t": t, **encode(telemetry)} for t, telemetry in record.telemetry],
+        "finished": encode(record.finished),
+        "finished_at": record.finished_at,
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    return {
+        "heading": table.heading,
+        **encode(table.group),
+        "batch_size": table.batch_size,
+        "columns": encode(table.columns),
+        "rows": [
+            {
+                "label": row.label,
+                "pipeline": row.pipeline,
+                "remark": row.remark,
+                "entries": [_entry(entry) for entry in row.entries],
+            }
+            for row in table.rows
+        ],
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    result = entry.result
+    return {
+        "text": entry.text,
+        "cell": result.spec.id if result else None,
+        "run": result.run.id if result else None,
+        "status": result.status if result else None,
+        "call": result.call if result else None,
+        "reason": result.reason if result else "",
+        "its": list(result.its) if result else [],
+    }
+
+
+def _comparison(compared: Comparison) -> dict[str, Any]:
+    return {"heading": compared.heading, "header": list(compared.header), "rows": [list(r) for r in compared.rows]}

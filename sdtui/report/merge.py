@@ -1,0 +1,155 @@
+"""Several runs become one set of results: the newest of each cell on each GPU model and torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sdtui import statistics
+from sdtui.model.cell import Cell
+from sdtui.model.results import CellSummary, Status
+from sdtui.report.text import NOT_AVAILABLE
+from sdtui.runs import CellRecord, RunRecord, Sitting
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of one cell on one device, from the run that knows it best.
+
+    Attributes:
+        run: Where it comes from.
+        device: GPU model, or the CPU's name.
+        gpu_uuid: Of the GPU that the cell's sitting used; ``None`` for a CPU.
+        torch: Full version: the worker's own word, else the sitting's environment; ``None`` where neither says.
+    """
+
+    run: RunRecord
+    record: CellRecord
+    device: str
+    gpu_uuid: str | None
+    torch: str | None
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU was measured."""
+        return self.gpu_uuid is not None
+
+    @property
+    def spec(self) -> Cell:
+        """The cell."""
+        return self.record.spec
+
+    @property
+    def status(self) -> Status | None:
+        """How the cell ended; ``None`` where it has no result yet."""
+        return self.record.finished.status if self.record.finished else None
+
+    @property
+    def call(self) -> int | None:
+        """The call in which it ended."""
+        return self.record.finished.call if self.record.finished else None
+
+    @property
+    def reason(self) -> str:
+        """Why it did not end ok; empty where there is nothing to say."""
+        return self.record.finished.reason if self.record.finished else ""
+
+    @property
+    def summary(self) -> CellSummary:
+        """The cell's figures, from its raw samples where its ending carries none."""
+        finished = self.record.finished
+        if finished and finished.summary:
+            return finished.summary
+        return _summary_of(self.record)
+
+    @property
+    def its(self) -> tuple[float, ...]:
+        """Iterations per second of each stage that finished a call, in order."""
+        return tuple(stage.loop_its for stage in self.summary.stages)
+
+    @property
+    def environment(self) -> tuple[str, str]:
+        """What makes environments one column: the name and the torch release, without its build tag."""
+        return self.spec.slot.environment, release(self.torch)
+
+
+def ordered(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Returns the runs by the time they first started, each folder once: the order they were named in is no matter."""
+    once = {record.path: record for record in records}
+    return sorted(once.values(), key=lambda run: (run.sittings[0].started_at if run.sittings else 0.0, run.id))
+
+
+def merge(records: Iterable[RunRecord]) -> tuple[Result, ...]:
+    """Merges runs: of each cell id, GPU model and torch release the newest result.
+
+    A result beats a cancelled cell, and that one without an ending, whatever their times.
+
+    Returns:
+        In plan order: cells as the first run that has them queued them.
+    """
+    best: dict[tuple[str, str, str], Result] = {}
+    for run in ordered(records):
+        for result in results_of(run):
+            key = (result.spec.id, result.device, release(result.torch))
+            if key not in best or _worth(result) > _worth(best[key]):
+                best[key] = result
+    return tuple(best.values())
+
+
+def results_of(run: RunRecord) -> tuple[Result, ...]:
+    """Returns the cells of one run, in plan order."""
+    return tuple(_result(run, record) for record in run.cells.values())
+
+
+def sitting_of(run: RunRecord, record: CellRecord) -> Sitting | None:
+    """Returns the sitting a cell ran in; for one that never ran, the run's last."""
+    return run.sitting_of(record) or (run.sittings[-1] if run.sittings else None)
+
+
+def package(run: RunRecord, record: CellRecord, name: str) -> str | None:
+    """Returns a package's version: the worker's own word, else the sitting's environment's, else ``None``."""
+    sitting = sitting_of(run, record)
+    environments = sitting.started.environments if sitting else ()
+    found = next((e for e in environments if e.name == record.spec.slot.environment), None)
+    return record.versions.get(name) or (found.packages.get(name) if found else None)
+
+
+def release(version: str | None) -> str:
+    """Returns a version without its build tag: a package's own word and its metadata differ there."""
+    return (version or "").partition("+")[0]
+
+
+def _result(run: RunRecord, record: CellRecord) -> Result:
+    sitting = sitting_of(run, record)
+    machine = sitting.started.machine if sitting else None
+    return Result(
+        run=run,
+        record=record,
+        device=machine.device_name if machine else NOT_AVAILABLE,
+        gpu_uuid=machine.gpu.uuid if machine and machine.gpu else None,
+        torch=package(run, record, "torch"),
+    )
+
+
+def _worth(result: Result) -> tuple[int, float]:
+    if result.status is None:
+        return 0, result.record.started or 0.0
+    return (1 if result.status == "cancelled" else 2), result.record.finished_at or 0.0
+
+
+def _summary_of(record: CellRecord) -> CellSummary:
+    if record.started is None:
+        return CellSummary()
+    times = [record.started, *(t for t, _ in record.phases), *(t for t, _ in record.telemetry)]
+    return statistics.summarise(
+        record.spec,
+        record.steps,
+        record.calls,
+        record.phases,
+        record.started,
+        record.finished_at or max(times),
+        gpu_utilisation_percent=None,
+        cpu_percent=None,
+        peak_vram_mib=None,
+        peak_rss_mib=None,
+    )

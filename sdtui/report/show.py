@@ -1,0 +1,108 @@
+"""What one run has come to: a line per cell."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sdtui.model.codec import encode
+from sdtui.report import text
+from sdtui.report.detail import ending
+from sdtui.report.merge import Result, results_of
+from sdtui.runs import RunRecord
+
+
+def show_text(record: RunRecord, state: str) -> str:
+    """Writes a run as plain text: id, state, devices, sittings, then a line per cell.
+
+    Args:
+        record: The run.
+        state: As `runs.list_runs` words it: ``running``, ``interrupted``, ``empty`` or how it finished.
+    """
+    results = results_of(record)
+    devices = dict.fromkeys(sitting.started.machine.device_name for sitting in record.sittings)
+    lines = [
+        f"run       {record.id}",
+        f"state     {state}",
+        f"device    {', '.join(devices) or text.NOT_AVAILABLE}",
+        *(f"sitting   {line}" for line in _sittings(record)),
+        f"cells     {_counts(results)}",
+        "",
+    ]
+    width = max((len(result.spec.id) for result in results), default=0)
+    lines += [f"{result.spec.id:<{width}}  {_outcome(result, state)}".rstrip() for result in results]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def show_json(record: RunRecord, state: str) -> str:
+    """Writes the same as JSON, with each cell's summary; raw samples are in the JSON report."""
+    document = {
+        "run": record.id,
+        "state": state,
+        "sittings": [
+            {
+                "started_at": sitting.started_at,
+                "started": encode(sitting.started),
+                "finished_at": sitting.finished_at,
+                "finished": encode(sitting.finished),
+            }
+            for sitting in record.sittings
+        ],
+        "cells": [_cell(result, state) for result in results_of(record)],
+        "logs": [{"t": t, **encode(log)} for t, log in record.logs],
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def _sittings(record: RunRecord) -> list[str]:
+    lines = []
+    for sitting in record.sittings:
+        started = sitting.started
+        end = f"{sitting.finished.status} {text.moment(sitting.finished_at)}" if sitting.finished else "no ending"
+        reason = f" ({sitting.finished.reason})" if sitting.finished and sitting.finished.reason else ""
+        lines.append(
+            f"{started.sitting}: {text.moment(sitting.started_at)} on {started.machine.host}, "
+            f"{started.device}; {end}{reason}"
+        )
+    return lines
+
+
+def _counts(results: tuple[Result, ...]) -> str:
+    counts: dict[str, int] = {}
+    for result in results:
+        status = result.status or "without a result"
+        counts[status] = counts.get(status, 0) + 1
+    return ", ".join(f"{count} {status}" for status, count in counts.items()) or "none"
+
+
+def _progress(result: Result, state: str) -> str:
+    """`detail.ending`, with where a cell is now that has no ending."""
+    if result.status is not None:
+        return ending(result)
+    if result.record.started is None:
+        return "queued" if state == "running" else "not run"
+    phase = result.record.phases[-1][1] if result.record.phases else None
+    where = "" if phase is None else f" in {phase.phase}" + (f", call {phase.call}" if phase.call else "")
+    return f"{'running' if state == 'running' else 'interrupted'}{where}"
+
+
+def _outcome(result: Result, state: str) -> str:
+    figure = text.rates(result.its)
+    unit = "" if not figure or figure.endswith("s") else " it/s"
+    reason = " ".join(result.reason.split())
+    return "  ".join(part for part in (_progress(result, state), f"{figure}{unit}", reason) if part)
+
+
+def _cell(result: Result, state: str) -> dict[str, Any]:
+    finished = result.record.finished
+    return {
+        "id": result.spec.id,
+        "slot": encode(result.spec.slot),
+        "status": result.status,
+        "progress": _progress(result, state),
+        "phase": finished.phase if finished else None,
+        "call": result.call,
+        "reason": result.reason,
+        "torch": result.torch,
+        "summary": encode(result.summary),
+    }

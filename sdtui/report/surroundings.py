@@ -1,0 +1,73 @@
+"""The environment part of a report: where each sitting ran."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sdtui.model.machine import Gpu, Interpreter
+from sdtui.report import text
+from sdtui.runs import RunRecord, Sitting
+
+
+def sections(runs: Sequence[RunRecord]) -> list[str]:
+    """Returns the Markdown lines of ``## Environment``, one list per device and sitting."""
+    lines = ["## Environment", ""]
+    for run in runs:
+        for sitting in run.sittings:
+            device = text.inline(sitting.started.machine.device_name)
+            lines += [f"### {device} · {run.id}, sitting {sitting.started.sitting}", ""]
+            lines += [f"- {name}: {value}" for name, value in _facts(sitting)]
+            lines.append("")
+    return lines
+
+
+def _facts(sitting: Sitting) -> list[tuple[str, str]]:
+    started, machine = sitting.started, sitting.started.machine
+    flags = ", ".join(f"{key}={value}" for key, value in sorted(started.flags.items()))
+    return [
+        ("started", text.moment(sitting.started_at)),
+        ("finished", text.moment(sitting.finished_at)),
+        ("device", text.available(started.device)),
+        *_gpu_facts(machine.gpu),
+        ("CPU", f"{text.available(machine.cpu)}, {machine.cpu_count} logical cores"),
+        ("governor", text.available(machine.governor)),
+        ("memory", _with_unit(machine.memory_mib, "MiB")),
+        ("host", text.available(machine.host)),
+        ("OS", text.available(machine.system)),
+        ("sdtui", text.available(started.sdtui)),
+        *(_interpreter_fact(environment) for environment in started.environments),
+        *([("flags", text.inline(flags))] if flags else []),
+    ]
+
+
+def _gpu_facts(gpu: Gpu | None) -> list[tuple[str, str]]:
+    if gpu is None:
+        return [("GPU", "none used")]
+    return [
+        ("GPU", f"{text.available(gpu.name)} ({text.available(gpu.uuid)})"),
+        ("GPU memory", _with_unit(gpu.memory_mib, "MiB")),
+        ("driver", text.available(gpu.driver)),
+        ("CUDA of the driver", text.available(gpu.cuda_driver)),
+        ("compute capability", text.available(gpu.compute_capability)),
+        ("PCI bus id", text.available(gpu.pci_bus_id)),
+        ("maximum SM clock", _with_unit(gpu.max_sm_clock_mhz, "MHz")),
+        ("maximum memory clock", _with_unit(gpu.max_memory_clock_mhz, "MHz")),
+        ("power limit", _with_unit(gpu.power_limit_w, "W")),
+        ("persistence mode", text.available(gpu.persistence)),
+        ("MIG", text.available(gpu.mig)),
+        ("ECC", text.available(gpu.ecc)),
+    ]
+
+
+def _interpreter_fact(environment: Interpreter) -> tuple[str, str]:
+    packages = ", ".join(
+        f"{name} {text.inline(version) if version else 'not installed'}"
+        for name, version in sorted(environment.packages.items())
+    )
+    cuda = f"torch built for CUDA {environment.cuda}" if environment.cuda else "torch built without CUDA"
+    what = f"Python {environment.python_version} ({text.inline(environment.python)}), {cuda}, {packages}"
+    return f"environment {text.inline(environment.name)}", what.removesuffix(", ")
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return text.NOT_AVAILABLE if value is None else f"{text.available(value)} {unit}"

@@ -1,0 +1,135 @@
+"""How a report writes figures, outcomes, names and Markdown: the one place, and no locale."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sdtui.model.results import Status
+
+NONE = "–"
+NOT_AVAILABLE = "not available"
+_ORDINALS = {1: "st", 2: "nd", 3: "rd"}
+_INLINE = re.compile(r"[\\`*<\[\]|~]|(?<![^\W_])_|_(?![^\W_])")
+
+
+def rate(its: float) -> str:
+    """Writes iterations per second as the page and tqdm do: ``21.66``, and seconds below 1 it/s: ``2.34s``.
+
+    Args:
+        its: Steps of the denoising loop per second; 0 (the clock saw no time pass) has no figure.
+    """
+    if its <= 0:
+        return NONE
+    return f"{its:.2f}" if its >= 1 else f"{1 / its:.2f}s"
+
+
+def rates(its: Sequence[float]) -> str:
+    """Writes the stages of one cell: ``25.02 / 18.04 / 6.30``."""
+    return " / ".join(rate(value) for value in its)
+
+
+def outcome(status: Status | None, call: int | None, its: Sequence[float]) -> str:
+    """Writes what a table cell says, in the page's words.
+
+    Args:
+        status: ``None`` for a cell without a result.
+        call: In which the cell ended, counted from 1; ``None`` before the first.
+        its: Iterations per second of each stage that ran.
+    """
+    if status == "ok":
+        return rates(its) or NONE
+    if status == "oom":
+        return _out_of_memory(call)
+    return {"unsupported": "❌", "failed": "failed", "timeout": "timeout"}.get(status or "", NONE)
+
+
+def ordinal(number: int) -> str:
+    """Writes ``1st``, ``2nd``, ``3rd``, ``11th``."""
+    teens = 10 <= number % 100 <= 20
+    return f"{number}{'th' if teens else _ORDINALS.get(number % 10, 'th')}"
+
+
+def torch_label(version: str | None) -> str:
+    """Writes the torch of a table column: ``torch 2.11``, or ``torch nightly`` for a development build."""
+    if version is None:
+        return f"torch {NOT_AVAILABLE}"
+    if ".dev" in version:
+        return "torch nightly"
+    found = re.match(r"\d+\.\d+", version)
+    return f"torch {found.group() if found else version}"
+
+
+def torch_labels(environments: Sequence[tuple[str, str | None]]) -> list[str]:
+    """Labels environments of one device so that no two read the same.
+
+    Args:
+        environments: Name and full torch version of each, distinct.
+
+    Returns:
+        `torch_label`; where two agree the full version, where those agree too with the name in brackets.
+    """
+    short = [torch_label(version) for _, version in environments]
+    full = [
+        label if count == 1 or version is None else f"torch {version}"
+        for (label, count), (_, version) in zip(_counted(short), environments, strict=True)
+    ]
+    return [
+        label if count == 1 else f"{label} ({name})"
+        for (label, count), (name, _) in zip(_counted(full), environments, strict=True)
+    ]
+
+
+def distinct(labels: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Returns the labels, each with its name in brackets where two labels are the same."""
+    return [
+        label if count == 1 else f"{label} ({name})"
+        for (label, count), name in zip(_counted(labels), names, strict=True)
+    ]
+
+
+def number(value: float | None, decimals: int = 1) -> str:
+    """Writes a figure with fixed decimals, ``–`` where there is none."""
+    return NONE if value is None else f"{value:.{decimals}f}"
+
+
+def moment(t: float | None) -> str:
+    """Writes unix seconds as ``2026-11-24 09:41:07 UTC``."""
+    if t is None:
+        return NOT_AVAILABLE
+    return datetime.fromtimestamp(t, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def available(value: object) -> str:
+    """Writes a fact of the environment; ``not available`` for ``None``, ``on`` and ``off`` for flags."""
+    if value is None or value == "":
+        return NOT_AVAILABLE
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else f"{value:.2f}"
+    return inline(str(value))
+
+
+def inline(text: str) -> str:
+    """Returns text that Markdown shows as it is, on one line: its special characters escaped."""
+    return _INLINE.sub(lambda found: "\\" + found.group(), " ".join(text.split()))
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns a GFM table: single spaces, no padding. Cells are written as they are: escape them before."""
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _counted(labels: Sequence[str]) -> list[tuple[str, int]]:
+    counts = Counter(labels)
+    return [(label, counts[label]) for label in labels]
+
+
+def _out_of_memory(call: int | None) -> str:
+    if call is None or call <= 1:
+        return "OOM"
+    return "OOM after warmup" if call == 2 else f"OOM after {ordinal(call - 1)} iteration"
