@@ -56,7 +56,7 @@ clean:
 	@test -n "$(PYTHON)" || { echo "sdtui needs Python 3.11 or later: name one with PYTHON=" >&2; exit 1; }
 	@torch=$$($(choose_torch)) || exit 1; set -ex; \
 	if [ "$$torch" = system ]; then $(PYTHON) -m venv --system-site-packages .venv; \
-	else $(PYTHON) -m venv .venv; $(PIP) install $$torch; fi
+	else $(PYTHON) -m venv .venv; $(PIP) install -c constraints.txt $$torch; fi
 	@touch $@
 
 # constraints.txt pins what CI tests with; beside a torch of the system, the system's packages stay as they are.
