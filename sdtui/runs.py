@@ -269,7 +269,7 @@ class Listed:
 
 def list_runs(runs_dir: Path) -> list[Listed]:
     """Lists the runs of a directory, oldest first; reads names, journal tails and locks only."""
-    return [_listed(Path(entry.path)) for entry in _entries(runs_dir)]
+    return [listed(Path(entry.path)) for entry in _entries(runs_dir)]
 
 
 def find(runs_dir: Path, name: str) -> Path:
@@ -313,7 +313,8 @@ def _entries(runs_dir: Path) -> list[os.DirEntry[str]]:
     return sorted(found, key=lambda entry: entry.name)
 
 
-def _listed(folder: Path) -> Listed:
+def listed(folder: Path) -> Listed:
+    """Returns one run's line of the listing."""
     last = _last_event(folder)
     state = lock_state(folder)
     if state.held:

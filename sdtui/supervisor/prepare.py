@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import metadata
 from pathlib import Path
 
 from sdtui import environments, runs, settings
@@ -16,6 +15,7 @@ from sdtui.model.results import Status
 from sdtui.supervisor.run import Sitting
 from sdtui.telemetry.machine import describe_machine
 from sdtui.telemetry.nvml import resolve_device
+from sdtui.version import VERSION
 
 
 def prepare(plan_file: Path, retry: frozenset[Status] = frozenset()) -> Sitting:
@@ -41,7 +41,7 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         machine=describe_machine(device.gpu),
         environments=environments.resolve(plan.environments, settings.load()),
         device=plan.device,
-        sdtui=metadata.version("sdtui"),
+        sdtui=VERSION,
         retry=retry,
     )
 

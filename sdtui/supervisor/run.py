@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sdtui import locks, report, runs, settings, statistics
+from sdtui import locks, runs, settings, statistics
 from sdtui.model.cell import Cell
 from sdtui.model.events import (
     CellFinished,
@@ -27,6 +27,7 @@ from sdtui.model.events import (
 from sdtui.model.job import Job
 from sdtui.model.machine import Interpreter, Machine
 from sdtui.model.results import CellSummary, Status
+from sdtui.report.markdown import markdown
 from sdtui.supervisor import limits
 from sdtui.supervisor.control import Control
 from sdtui.supervisor.launch import start_worker, worker_path
@@ -224,7 +225,7 @@ class Supervisor:
         return finished
 
     def _write_report(self) -> None:
-        runs.write_atomically(self._folder / "report.md", report.markdown([self._record]))
+        runs.write_atomically(self._folder / "report.md", markdown([self._record]))
 
     def _append(self, event: Event, t: float | None = None) -> None:
         self._take(Stamped(time.time() if t is None else t, event))

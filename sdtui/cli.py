@@ -1,0 +1,223 @@
+"""The command line: each command parses its arguments and calls one function elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdtui.model.errors import UserError
+from sdtui.version import VERSION
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Measures how fast diffusion pipelines run on the GPU box in front of you.",
+    epilog="The dashboard is coming; everything works headless already. Begin with 'sdtui run smoke'.",
+)
+
+RunsDir = Annotated[
+    Path | None, typer.Option("--runs-dir", help="Where runs live (else SDTUI_RUNS_DIR, else the data directory).")
+]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique prefix, a folder, or 'last'.")]
+Force = Annotated[bool, typer.Option("--force", help="Go on where sdtui would refuse.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return at once; follow with 'sdtui watch'.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
+) -> None:
+    if version:
+        typer.echo(f"sdtui {VERSION}")
+    elif context.invoked_subcommand is None:
+        typer.echo("The dashboard is coming. Until then, everything works headless:\n", err=True)
+        typer.echo(context.get_help())
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[PLAN|PRESET]", help="A plan file or a preset; 'docs' by default.")
+    ] = None,
+    pipelines: Annotated[list[str] | None, typer.Option("--pipeline", help="Replaces the plan's; repeatable.")] = None,
+    modes: Annotated[list[str] | None, typer.Option("--mode", help="Replaces the plan's; repeatable.")] = None,
+    batch_sizes: Annotated[str | None, typer.Option("--batch-size", help="Such as 1,4,16.")] = None,
+    environments: Annotated[str | None, typer.Option("--env", help="Registered environments, such as a,b.")] = None,
+    calls: Annotated[int | None, typer.Option("--calls", help="Pipeline calls per cell.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Inference steps of every stage.")] = None,
+    size: Annotated[int | None, typer.Option("--size", help="Width and height in pixels.")] = None,
+    guidance: Annotated[float | None, typer.Option("--guidance", help="Guidance scale.")] = None,
+    dtype: Annotated[str | None, typer.Option("--dtype", help="float16, bfloat16 or float32.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of weights and latents.")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Text to encode.")] = None,
+    scale: Annotated[str | None, typer.Option("--scale", help="full or tiny.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="random, published, a hub id or a folder.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cuda:0, cuda:GPU-… or cpu.")] = None,
+    runs_dir: RunsDir = None,
+    detach: Detach = False,
+) -> None:
+    """Measures a plan's or a preset's cells; a flag replaces that key."""
+    from sdtui import sitting
+
+    overrides = {
+        "pipelines": pipelines,
+        "modes": modes,
+        "batch_sizes": batch_sizes,
+        "environments": environments.split(",") if environments is not None else None,
+        "calls": calls,
+        "steps": steps,
+        "size": size,
+        "guidance": guidance,
+        "dtype": dtype,
+        "seed": seed,
+        "prompt": prompt,
+        "scale": scale,
+        "weights": weights,
+        "device": device,
+    }
+    raise typer.Exit(sitting.run(source, overrides, runs_dir, detach))
+
+
+@app.command()
+def resume(
+    name: RunName,
+    retry: Annotated[
+        str | None, typer.Option("--retry", help="Also run cells that ended so, such as failed,oom,timeout.")
+    ] = None,
+    force: Force = False,
+    runs_dir: RunsDir = None,
+    detach: Detach = False,
+) -> None:
+    """Runs the cells of a run that have no result or were cancelled."""
+    from sdtui import sitting
+
+    raise typer.Exit(sitting.resume(name, retry, force, runs_dir, detach))
+
+
+@app.command()
+def watch(name: RunName, runs_dir: RunsDir = None) -> None:
+    """Follows a run until it ends; leaving does not stop it."""
+    from sdtui import sitting
+
+    raise typer.Exit(sitting.watch(name, runs_dir))
+
+
+@app.command()
+def cancel(name: RunName, force: Force = False, runs_dir: RunsDir = None) -> None:
+    """Ends a run; what it has measured stays."""
+    from sdtui import runs, settings
+    from sdtui.supervisor import control
+
+    folder = runs.find(settings.runs_dir(runs_dir), name)
+    if not control.request_cancel(folder, force):
+        raise UserError(f"run {folder.name}: is not running; 'sdtui show {folder.name}' says how it ended")
+    typer.echo(f"run {folder.name}: asked to end", err=True)
+
+
+@app.command("ls")
+def list_(runs_dir: RunsDir = None) -> None:
+    """Lists the runs, oldest first."""
+    from sdtui import runs, settings
+
+    for listed in runs.list_runs(settings.runs_dir(runs_dir)):
+        counts = ", ".join(f"{count} {status}" for status, count in listed.counts.items())
+        beat = f"heartbeat {listed.heartbeat_age_s:.0f} s old" if listed.heartbeat_age_s is not None else ""
+        typer.echo("  ".join(part for part in (listed.name, f"{listed.state:<11}", counts, beat) if part).rstrip())
+
+
+@app.command()
+def show(
+    name: RunName, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False, runs_dir: RunsDir = None
+) -> None:
+    """Shows what a run has come to, cell by cell."""
+    from sdtui import runs, settings
+    from sdtui.report.show import show_json, show_text
+
+    folder = runs.find(settings.runs_dir(runs_dir), name)
+    record, state = runs.read(folder), runs.listed(folder).state
+    typer.echo(show_json(record, state) if as_json else show_text(record, state), nl=False)
+
+
+@app.command()
+def report(
+    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids, unique prefixes, folders, or 'last'.")],
+    fmt: Annotated[str, typer.Option("--format", help="md, csv or json.")] = "md",
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="A GPU of the docs page to compare with, such as A100.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to a file; else to stdout.")] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Writes one report of one or several runs."""
+    from sdtui import runs, settings
+    from sdtui.report.render import render
+
+    records = [runs.read(runs.find(settings.runs_dir(runs_dir), name)) for name in names]
+    content = render(records, fmt, reference)
+    if output is None:
+        typer.echo(content, nl=False)
+        return
+    try:
+        runs.write_atomically(output, content)
+    except OSError as error:
+        raise UserError(f"-o {output}: {error.strerror}") from error
+
+
+@app.command()
+def catalog(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Shows the pipelines, modes and presets."""
+    import json
+
+    from sdtui import settings
+    from sdtui.catalog.describe import catalog_json, catalog_lines
+    from sdtui.catalog.load import load_catalog
+
+    loaded = load_catalog(settings.config_dir())
+    typer.echo(json.dumps(catalog_json(loaded), indent=1, ensure_ascii=False) if as_json else catalog_lines(loaded))
+
+
+@app.command()
+def script(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's id, or pipeline.mode.b1.")],
+    run_name: Annotated[str | None, typer.Option("--run", help="The run whose cell it is.")] = None,
+    scale: Annotated[str, typer.Option("--scale", help="full or tiny; for a cell of no run.")] = "full",
+    device: Annotated[str, typer.Option("--device", help="cuda:0 or cpu; for a cell of no run.")] = "cuda:0",
+    runs_dir: RunsDir = None,
+) -> None:
+    """Prints the bare diffusers script that does what a cell does."""
+    from sdtui import settings
+    from sdtui.script import script_of
+
+    typer.echo(script_of(cell, run_name, scale, device, settings.runs_dir(runs_dir)), nl=False)
+
+
+@app.command()
+def doctor(runs_dir: RunsDir = None) -> None:
+    """Says what works here, what is missing, and the command that mends it."""
+    from sdtui import doctor as diagnosis
+    from sdtui import settings
+
+    findings = diagnosis.diagnose_here(settings.runs_dir(runs_dir))
+    typer.echo(diagnosis.render(findings), nl=False)
+    raise typer.Exit(int(any(finding.level == "problem" for finding in findings)))
+
+
+def main() -> None:
+    """Runs the command line; a person's mistake is one line on stderr and exit status 2."""
+    try:
+        app(prog_name="sdtui")
+    except UserError as error:
+        typer.echo(f"sdtui: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
