@@ -5,20 +5,16 @@ Importing this module is cheap: ``sdtui ls`` does. pydantic is imported where a 
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sdtui.model.errors import UserError, nearest
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+from sdtui.catalog.toml_files import read_toml
+from sdtui.model.errors import UserError
 
 SETTINGS = "settings.toml"
 CURRENT = "current"
@@ -116,59 +112,33 @@ def load(path: Path | None = None) -> Settings:
         UserError: The file cannot be read, is not TOML, or holds a key or value that is wrong.
     """
     source = path or config_dir() / SETTINGS
-    try:
-        content = tomllib.loads(source.read_bytes().decode())
-    except (FileNotFoundError, NotADirectoryError):
+    if not os.path.exists(source):
         return Settings(source)
-    except OSError as error:
-        raise UserError(f"{source}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{source}: not UTF-8 (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{source}: not TOML: {error}") from error
-    return _validate(source, content)
-
-
-def _validate(source: Path, content: dict[str, Any]) -> Settings:
-    from pydantic import ValidationError
-
-    schema = _schema()
-    try:
-        checked = schema.model_validate(content).model_dump()
-    except ValidationError as error:
-        raise UserError(f"{source}: {_first_mistake(error, list(schema.model_fields))}") from error
+    content = read_toml(source)
+    checked = _checked(source, content)
     environments = {name: _python(source, name, text) for name, text in checked["environments"].items()}
     runs = checked["runs_dir"]
     return Settings(source, environments, _absolute(source, "runs_dir", runs) if runs else None)
 
 
-@functools.cache
-def _schema() -> type[BaseModel]:
-    from pydantic import BaseModel, ConfigDict, Field
+def _checked(source: Path, content: dict[str, Any]) -> dict[str, Any]:
+    from pydantic import Field
 
-    class SettingsFile(BaseModel):
-        model_config = ConfigDict(extra="forbid", strict=True)
-        runs_dir: str | None = Field(default=None, min_length=1)
-        environments: dict[str, str] = Field(default_factory=dict)
+    from sdtui.catalog.schema import Table, Text, check
 
-    return SettingsFile
+    class SettingsTable(Table):
+        runs_dir: Text | None = None
+        environments: dict[str, Text] = Field(default_factory=dict)
 
-
-def _first_mistake(error: ValidationError, keys: list[str]) -> str:
-    mistake = error.errors()[0]
-    key = ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "extra_forbidden":
-        return f"unknown key '{key}'; {nearest(key, keys)}"
-    message = mistake["msg"]
-    return f"'{key}': {message[0].lower()}{message[1:]}, got {mistake['input']!r}"
+    return check(SettingsTable, content, str(source)).model_dump()
 
 
 def _python(source: Path, name: str, text: str) -> Path:
     key = f"environments.{name}"
     if name == CURRENT:
-        raise UserError(f"{source}: '{key}': '{CURRENT}' is the environment that sdtui runs in; choose another name")
+        raise UserError(f"{source}: {key}: '{CURRENT}' is the environment that sdtui runs in; choose another name")
     if not _ENVIRONMENT_NAME.fullmatch(name):
-        raise UserError(f"{source}: '{key}': a name is letters, digits and . _ + -, such as 'torch-nightly'")
+        raise UserError(f"{source}: {key}: a name is letters, digits and . _ + -, such as 'torch-nightly'")
     return _absolute(source, key, text)
 
 
@@ -176,7 +146,7 @@ def _absolute(source: Path, key: str, text: str) -> Path:
     try:
         path = Path(text).expanduser()
     except RuntimeError as error:
-        raise UserError(f"{source}: '{key}': '{text}' names an unknown home folder") from error
+        raise UserError(f"{source}: {key}: '{text}' names an unknown home folder") from error
     if not path.is_absolute():
-        raise UserError(f"{source}: '{key}': '{text}' is no absolute path; did you mean '{path.absolute()}'?")
+        raise UserError(f"{source}: {key}: '{text}' is no absolute path; did you mean '{path.absolute()}'?")
     return path

@@ -10,6 +10,7 @@ import psutil
 
 MIB = 2**20
 _FAMILY_AGE_S = 1.0  # finding descendants reads every process of the machine: ten times a second would show
+_SHORTEST_S = 0.05  # the kernel counts CPU time in ticks of 10 ms: over less than a few of them a share means nothing
 
 
 class ProcessReader:
@@ -61,7 +62,10 @@ class ProcessReader:
             self._family = []
 
     def _cpu_percent(self, now: float, seconds: float) -> float | None:
-        last, self._last = self._last, (now, seconds)
-        if last is None or now <= last[0]:
+        last = self._last
+        if last is not None and now - last[0] < _SHORTEST_S:
+            return None
+        self._last = (now, seconds)
+        if last is None:
             return None
         return round(max(0.0, seconds - last[1]) / (now - last[0]) * 100, 1)
