@@ -111,7 +111,7 @@ def test_environments_are_read(tmp_path: Path) -> None:
         ('[environments]\na = "~no-such-user/x"', r"environments.a: '~no-such-user/x' names an unknown home folder"),
         ('[environments]\ncurrent = "/x"', r"environments.current: 'current' is the environment that .*"),
         ('[environments]\n"a/b" = "/x"', r"environments.a/b: a name is letters, .*"),
-        ("runs_dir =", r"not TOML: .*line 1.*"),
+        ("runs_dir = /x\n", r"not TOML: .*line 1.*"),
         (b'runs_dir = "\xff"', r"not UTF-8: .*"),
     ],
 )
