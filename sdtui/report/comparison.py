@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdtui.catalog import reference as page
+from sdtui.catalog.reference import Reference, ReferenceRow, load_reference
 from sdtui.report import text
 from sdtui.report.tables import Entry, Row, Table
 
@@ -52,12 +52,8 @@ def compare(tables: Sequence[Table], gpu: str | None) -> tuple[Comparison, ...]:
     """
     if gpu is None:
         return ()
-    theirs = {table.batch_size: table for table in page.load().tables_of(gpu)}
-    compared = [
-        _compare(table, theirs[table.batch_size])
-        for table in tables
-        if is_comparable(table) and table.batch_size in theirs
-    ]
+    page = load_reference()
+    compared = [_compare(table, page, page.gpu(gpu)) for table in tables if is_comparable(table)]
     return tuple(comparison for comparison in compared if comparison.rows)
 
 
@@ -70,12 +66,16 @@ def remarks(tables: Sequence[Table], comparisons: Sequence[Comparison], gpu: str
     """Says, for the notes, what the comparison is with and which tables have none."""
     if gpu is None:
         return []
+    page = load_reference()
     notes = [
-        f"The page's figures are for {text.inline(gpu)}, from {text.inline(page.load().source)}: another torch, "
+        f"The page's figures are for {page.gpu(gpu)}, from {text.inline(page.source)}: another torch, "
         "other weights, another driver and other clocks. A ratio is ours ÷ the page's, stage by stage where both have "
         "the same stages."
     ]
     compared = [comparison.table for comparison in comparisons]
+    others = {column.mode: None for table in compared for column in table.columns if column.mode not in PAGE_MODES}
+    if others:
+        notes.append(f"The page has no counterpart of these modes: {', '.join(others)}.")
     for table in tables:
         if not any(table is other for other in compared):
             notes.append(f"{text.inline(table.heading)} is not compared with the page: {_why_not(table)}.")
@@ -90,9 +90,10 @@ def _why_not(table: Table) -> str:
     return "the page has none of its batch size, modes and pipelines"
 
 
-def _compare(ours: Table, theirs: page.Table) -> Comparison:
-    blocks = _blocks(ours, theirs)
-    counterparts = {row.pipeline: row for row in theirs.rows}
+def _compare(ours: Table, page: Reference, gpu: str) -> Comparison:
+    blocks = _blocks(ours, page.columns)
+    theirs = [table for table in page.tables if (table.gpu, table.batch_size) == (gpu, ours.batch_size)]
+    counterparts = {row.pipeline: row for table in theirs for row in table.rows}
     rows = [
         (row.label, *_cells(row, counterparts[row.label], blocks))
         for row in ours.rows
@@ -100,28 +101,28 @@ def _compare(ours: Table, theirs: page.Table) -> Comparison:
     ]
     header = ["Pipeline"]
     for block in blocks:
-        header += [f"page: {theirs.columns[index]}" for index in block.theirs]
+        header += [f"page: {page.columns[index]}" for index in block.theirs]
         for mine in block.ours:
             label = ours.columns[mine].label
-            header += [label, *(f"{label} ÷ {_torch(theirs.columns[index])}" for index in block.theirs)]
-    heading = f"Against the page: {theirs.gpu} (batch size: {theirs.batch_size})"
+            header += [label, *(f"{label} ÷ {_torch(page.columns[index])}" for index in block.theirs)]
+    heading = f"Against the page: {gpu} (batch size: {ours.batch_size})"
     return Comparison(ours, heading, tuple(header), tuple(rows))
 
 
-def _blocks(ours: Table, theirs: page.Table) -> list[_Block]:
+def _blocks(ours: Table, names: Sequence[str]) -> list[_Block]:
     blocks = []
     for mode, word in PAGE_MODES.items():
         mine = tuple(index for index, column in enumerate(ours.columns) if column.mode == mode)
-        page_columns = tuple(i for i, name in enumerate(theirs.columns) if name.partition(" - ")[2] == word)
+        page_columns = tuple(i for i, name in enumerate(names) if name.partition(" - ")[2] == word)
         if mine and page_columns:
             blocks.append(_Block(page_columns, mine))
     return blocks
 
 
-def _cells(ours: Row, theirs: page.Row, blocks: Sequence[_Block]) -> list[str]:
+def _cells(ours: Row, theirs: ReferenceRow, blocks: Sequence[_Block]) -> list[str]:
     cells = []
     for block in blocks:
-        figures = [theirs.figures[index] for index in block.theirs]
+        figures = [theirs.cells[index] for index in block.theirs]
         cells += [figure.text for figure in figures]
         for mine in block.ours:
             entry = ours.entries[mine]
@@ -135,7 +136,12 @@ def _ratio(entry: Entry, theirs: Sequence[float]) -> str:
     ours = result.its if result is not None and result.status == "ok" else ()
     if not ours or len(ours) != len(theirs):
         return text.NONE
-    return " / ".join(f"{mine / page_its:.2f}×" for mine, page_its in zip(ours, theirs, strict=True))
+    return " / ".join(_times(mine / page_its) for mine, page_its in zip(ours, theirs, strict=True))
+
+
+def _times(ratio: float) -> str:
+    """Two decimals, as our figures have; two digits below 0.1, where a CPU meets the page's GPUs."""
+    return f"{ratio:.2f}×" if ratio >= 0.1 else f"{ratio:.2g}×"
 
 
 def _torch(column: str) -> str:

@@ -33,7 +33,8 @@ NO_COMPILE = Mode("no-compile", "no compile", "Eager.")
 COMPILE = Mode(
     "compile", "compile", "torch.compile, as the page did.", CompileOptions(mode="reduce-overhead", fullgraph=True)
 )
-MODES = {mode.name: mode for mode in (NO_COMPILE, COMPILE)}
+BF16 = Mode("bf16", "bf16", dtype="bfloat16")
+MODES = {mode.name: mode for mode in (NO_COMPILE, COMPILE, BF16)}
 LABELS = {
     "sd-txt2img": "SD - txt2img",
     "sd-img2img": "SD - img2img",
@@ -54,7 +55,7 @@ H100 = Machine(
 CPU = Machine(host="laptop", boot_id="c", system="Linux 6.1", cpu="EPYC 7B13", cpu_count=2, governor="performance")
 
 
-def cell_spec(
+def make_cell(
     pipeline: str = "sd-txt2img",
     mode: str = "no-compile",
     batch_size: int = 1,
@@ -180,6 +181,16 @@ class Told:
 
 
 @pytest.fixture
+def cell_spec() -> Callable[..., Cell]:
+    return make_cell
+
+
+@pytest.fixture
+def cpu() -> Machine:
+    return CPU
+
+
+@pytest.fixture
 def tell(tmp_path: Path) -> Callable[..., Told]:
     def begin(
         machine: Machine = H100, torch: str = "2.11.0+cu130", t: float = 1_795_500_000.0, name: str = "a"
@@ -189,3 +200,33 @@ def tell(tmp_path: Path) -> Callable[..., Told]:
         return Told(RunRecord(folder), machine, torch, t)
 
     return begin
+
+
+@pytest.fixture
+def docs_run(tell: Callable[..., Told]) -> RunRecord:
+    """A run on a GPU that met every outcome the page has, and was resumed."""
+    pairs = [(mode, size) for mode in ("no-compile", "compile") for size in (1, 4)]
+    text2img = [make_cell("sd-txt2img", mode, size) for mode, size in pairs]
+    img2img = [make_cell("sd-img2img", mode, size) for mode, size in pairs]
+    stages = [make_cell("if", mode, 1) for mode in ("no-compile", "compile")]
+    told = tell().sit().queue(*text2img, *img2img, *stages)
+    (told.run.path / "plan.toml").write_text('pipelines = ["sd-txt2img"]\nprompt = "```"\n')
+    oom = "CUDA out of memory. Tried to allocate 2.00 GiB | <GPU 0>"
+    told.measure(text2img[0], 28.1).measure(text2img[1], 0.4273)
+    told.measure(text2img[2], 91.4).measure(text2img[3], 40.0, status="oom", call=2, reason=oom)
+    told.measure(img2img[0], 27.5).measure(img2img[1], 9.0, status="oom", call=3, reason=oom)
+    told.measure(img2img[2], status="oom", phase="load", call=None, reason="cannot load 'unet'")
+    told.tell(RunFinished(1, "cancelled", {})).sit()
+    told.measure(img2img[3], status="timeout", phase="warm-up", call=1, reason="no event for 600 s")
+    told.measure(stages[0], 40.0, 20.5, 10.25)
+    told.measure(stages[1], status="unsupported", phase="compile", call=None, reason="needs a GPU of __sm_70__")
+    return told.warn("GPU clocks were limited: SW power cap").finish("incomplete").run
+
+
+@pytest.fixture
+def tiny_run(tell: Callable[..., Told]) -> RunRecord:
+    """A run on a CPU at tiny scale, cut short."""
+    told = tell(CPU, "2.13.0+cpu", t=1_795_600_000.0, name="tiny").sit("20261125T094640Z-laptop-epyc-7b13-123456")
+    cells = [make_cell(name, scale="tiny", dtype="float32") for name in ("sd-txt2img", "if-cascade", "sd-img2img")]
+    told.queue(*cells).measure(cells[0], 31.0).measure(cells[1], 50.0, 40.0, 30.0)
+    return told.tell(CellStarted(cells[2].id, 1, 12), CellPhase(cells[2].id, "import")).run
