@@ -174,6 +174,16 @@ class NvmlReader:
             **self._processes(worker_pids),
         }
 
+    def free_mib(self) -> float | None:
+        """Returns the free device memory."""
+        memory = self._nvml.memory(self._handle)
+        return None if memory is None else memory.free / MIB
+
+    def processes(self) -> int | None:
+        """Returns how many compute processes use the GPU."""
+        listed = self._nvml.processes(self._handle)
+        return None if listed is None else len(listed)
+
     def take_trouble(self) -> str | None:
         """Returns, once, NVML's words for a GPU that is gone; ``None`` where nothing is wrong or it was said."""
         trouble, self._nvml.trouble = self._nvml.trouble, None
