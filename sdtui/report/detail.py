@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from sdtui.model.results import PHASES, CellSummary, StageSummary
 from sdtui.report import text
@@ -27,12 +28,12 @@ _CPU = ("Peak RSS MiB", "Mean CPU % (100 is one core)")
 ALL_STAGES = "all"
 
 
-def sections(results: Sequence[Result], run_marks: dict[str, str]) -> list[str]:
+def sections(results: Sequence[Result], run_marks: dict[Path, str]) -> list[str]:
     """Returns the Markdown lines of the per-cell part.
 
     Args:
         results: Merged.
-        run_marks: Short name of each run by id; empty where there is one run only.
+        run_marks: Short name of each run by its folder; empty where there is one run only.
     """
     lines = []
     for group, members in grouped(results).items():
@@ -52,13 +53,13 @@ def ending(result: Result) -> str:
     return f"{finished.status} in {finished.phase}{call}"
 
 
-def _figures(results: Sequence[Result], run_marks: dict[str, str]) -> list[str]:
+def _figures(results: Sequence[Result], run_marks: dict[Path, str]) -> list[str]:
     on_gpu = results[0].on_gpu
     header = [*_BASE, *(_GPU if on_gpu else _CPU), *_LAST_CALL, *(["Run"] if run_marks else [])]
     rows = []
     for result in results:
         for row in _rows(result, on_gpu):
-            rows.append([*row, *([run_marks[result.run.id]] if run_marks else [])])
+            rows.append([*row, *([run_marks[result.run.path]] if run_marks else [])])
     return text.table_lines(header, rows)
 
 

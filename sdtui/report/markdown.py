@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from sdtui.report import comparison, detail, notes, surroundings, tables, text
 from sdtui.report.comparison import Comparison
@@ -25,7 +26,7 @@ def markdown(records: Iterable[RunRecord], reference: str | None = None) -> str:
     results = merge(runs)
     built = tables.build(results)
     comparisons = comparison.compare(built, reference)
-    marks = {run.id: f"R{number}" for number, run in enumerate(runs, 1)} if len(runs) > 1 else {}
+    marks = {run.path: f"R{number}" for number, run in enumerate(runs, 1)} if len(runs) > 1 else {}
     lines = [
         "# sdtui report",
         "",
@@ -102,12 +103,12 @@ def _escaped(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list
     return [text.inline(cell) for cell in header], [[text.inline(cell) for cell in row] for row in rows]
 
 
-def _runs(runs: Sequence[RunRecord], results: Sequence[Result], marks: dict[str, str]) -> list[str]:
+def _runs(runs: Sequence[RunRecord], results: Sequence[Result], marks: dict[Path, str]) -> list[str]:
     if not marks:
         return []
     rows = [
         [
-            marks[run.id],
+            marks[run.path],
             text.inline(run.id),
             text.moment(run.sittings[0].started_at if run.sittings else None),
             f"{sum(result.run is run for result in results)} of {len(run.cells)}",

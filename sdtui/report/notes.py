@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from sdtui.model.cell import Cell, Stage
+from sdtui.model.errors import UserError
 from sdtui.report import text
 from sdtui.report.merge import Result
 from sdtui.runs import PLAN, RunRecord
@@ -57,11 +58,17 @@ def sections(runs: Sequence[RunRecord], results: Sequence[Result], remarks: Sequ
 
 
 def plan_text(run: RunRecord) -> str | None:
-    """Returns the run's plan as its folder holds it; ``None`` where it has none."""
+    """Returns the run's plan as its folder holds it; ``None`` where it has none.
+
+    Raises:
+        UserError: It is there and cannot be read.
+    """
     try:
-        return (run.path / PLAN).read_text(encoding="utf-8")
+        return (run.path / PLAN).read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise UserError(f"run {run.path}: cannot read {PLAN}: {error.strerror}") from error
 
 
 def _general(results: Sequence[Result]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sdtui.model.machine import Gpu, Interpreter
 from sdtui.report import text
@@ -23,7 +24,7 @@ def sections(runs: Sequence[RunRecord]) -> list[str]:
 
 def _facts(sitting: Sitting) -> list[tuple[str, str]]:
     started, machine = sitting.started, sitting.started.machine
-    flags = ", ".join(f"{key}={value}" for key, value in sorted(started.flags.items()))
+    flags = "; ".join(f"{key}: {_flag(value)}" for key, value in sorted(started.flags.items()) if value)
     return [
         ("started", text.moment(sitting.started_at)),
         ("finished", text.moment(sitting.finished_at)),
@@ -69,5 +70,9 @@ def _interpreter_fact(environment: Interpreter) -> tuple[str, str]:
     return f"environment {text.inline(environment.name)}", what.removesuffix(", ")
 
 
+def _flag(value: Any) -> str:
+    return ", ".join(str(item) for item in value) if isinstance(value, (list, tuple)) else text.available(value)
+
+
 def _with_unit(value: float | None, unit: str) -> str:
-    return text.NOT_AVAILABLE if value is None else f"{text.available(value)} {unit}"
+    return text.NOT_AVAILABLE if value is None else f"{value:.0f} {unit}"

@@ -113,7 +113,8 @@ class Told:
             ),
         )
         device = "cuda:0" if self.machine.gpu else "cpu"
-        return self.tell(RunStarted(name, self.sitting, "0.1.0", self.machine, environments, device, 7))
+        flags = {"retry": ["oom"], "force": False} if self.sitting > 1 else {"retry": []}
+        return self.tell(RunStarted(name, self.sitting, "0.1.0", self.machine, environments, device, 7, flags))
 
     def queue(self, *specs: Cell) -> Told:
         for spec in specs:

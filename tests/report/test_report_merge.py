@@ -121,6 +121,18 @@ def test_equal_labels_are_told_apart_by_name(tell, cell_spec) -> None:
     assert [row.label for row in table.rows] == ["IF (if)", "IF (if-cascade)"]
 
 
+def test_a_copied_run_is_told_apart_from_the_original(tell, cell_spec) -> None:
+    original = tell(name="a").sit("same").measure(cell_spec(), 10.0).run
+    copied = tell(name="b", t=2e9).sit("same").measure(cell_spec("sd-img2img"), 20.0).run
+    report = render([original, copied])
+    assert "| R1 | same |" in report
+    assert "| R2 | same |" in report
+    assert [line[-5:] for line in report.splitlines() if line.startswith("| sd-") and "| ok |" in line] == [
+        " R1 |",
+        " R2 |",
+    ]
+
+
 def test_a_run_without_any_event_still_reports(tell) -> None:
     empty = tell().run
     assert "There is no cell to report." in render([empty])
