@@ -159,22 +159,24 @@ def check_vram(
     elif free_mib is not None:
         findings.append(Finding("ok", subject, f"{free_mib:,.0f} MiB of memory free"))
     if processes:
-        many = "another compute process uses" if processes == 1 else f"{processes} other compute processes use"
-        findings.append(Finding("warning", subject, f"{many} it: figures will be marked contended", mend))
+        many = "another compute process is" if processes == 1 else f"{processes} other compute processes are"
+        findings.append(Finding("warning", subject, f"{many} on it: what is measured beside them is contended", mend))
     return findings
 
 
 # ---------------------------------------------------------------------------------------------------- environments
 
 
-def check_packages(interpreter: Interpreter) -> list[Finding]:
+def check_packages(interpreter: Interpreter, gpus: Sequence[Gpu]) -> list[Finding]:
     """Checks that what a worker imports is installed."""
     subject, packages = _environment(interpreter), interpreter.packages
     missing = [name for name in REQUIRED if packages.get(name) is None]
     findings = []
     if missing:
-        wanted = " ".join(missing)
-        findings.append(Finding("problem", subject, f"{wanted} not installed", f"{_pip(interpreter)} {wanted}"))
+        limits = {"torch": _torch_limit(_driver_cuda(gpus))}
+        wanted = " ".join(shlex.quote(name + limits.get(name, "")) for name in missing)
+        message = f"not installed: {', '.join(missing)}"
+        findings.append(Finding("problem", subject, message, f"{_pip(interpreter)} {wanted}"))
     else:
         versions = ", ".join(f"{name} {packages[name]}" for name in REQUIRED)
         findings.append(Finding("ok", subject, f"Python {interpreter.python_version}, {versions}"))
@@ -192,23 +194,21 @@ def check_torch(interpreter: Interpreter, gpus: Sequence[Gpu]) -> list[Finding]:
     torch, subject = interpreter.packages.get("torch"), _environment(interpreter)
     if torch is None or not gpus:
         return []
-    driver = _version(gpus[0].cuda_driver)
+    driver = _driver_cuda(gpus)
     if interpreter.cuda is None:
         message = f"torch {torch} is no CUDA build: the GPU is not used"
-        return [Finding("problem", subject, message, _pip_torch(interpreter, driver))]
+        return [_torch_problem(interpreter, message, driver)]
     built = _version(interpreter.cuda)
     findings = []
     if driver and built > driver and not (built[0] == driver[0] >= 11):
         message = (
             f"torch {torch} is built for CUDA {interpreter.cuda}, the driver runs CUDA up to {gpus[0].cuda_driver}"
         )
-        mend = _pip_torch(interpreter, driver) if driver >= (12,) else ""
-        note = "" if mend else "; update the driver"
-        findings.append(Finding("problem", subject, message + note, mend))
+        findings.append(_torch_problem(interpreter, message, driver))
     old = [gpu for gpu in gpus if gpu.compute_capability and _version(gpu.compute_capability) < (7, 5)]
     if old and built >= (13,):
         message = f"torch {torch} is built for CUDA {interpreter.cuda}, which no longer runs on the {old[0].name}"
-        findings.append(Finding("problem", subject, message, _pip_torch(interpreter, driver, "<2.8")))
+        findings.append(_torch_problem(interpreter, message, driver, "<2.8"))
     return findings or [Finding("ok", subject, f"torch's CUDA {interpreter.cuda} runs on this driver")]
 
 
@@ -301,7 +301,7 @@ def _needs_mib() -> dict[str, float]:
 
 
 def _environment_findings(interpreter: Interpreter, gpus: Sequence[Gpu]) -> list[Finding]:
-    findings = [*check_packages(interpreter), *check_torch(interpreter, gpus)]
+    findings = [*check_packages(interpreter, gpus), *check_torch(interpreter, gpus)]
     try:
         facts = environments.build_facts(interpreter)
     except UserError as error:
@@ -335,11 +335,21 @@ def _pip(interpreter: Interpreter) -> str:
     return f"{shlex.quote(interpreter.python)} -m pip install"
 
 
-def _pip_torch(interpreter: Interpreter, driver: tuple[int, ...], limit: str = "") -> str:
-    # Up to 2.10 the torch on PyPI is built for CUDA 12, from 2.11 on for CUDA 13; up to 2.7 for CUDA 12.6.
-    limit = limit or ("<2.11" if (12,) <= driver < (13,) else "")
+def _torch_problem(interpreter: Interpreter, message: str, driver: tuple[int, ...], limit: str = "") -> Finding:
+    if driver and driver < (12,):
+        return Finding("problem", _environment(interpreter), f"{message}; update the driver, it is too old for torch")
     torchvision = " torchvision" if interpreter.packages.get("torchvision") else ""
-    return f"{_pip(interpreter)} --force-reinstall {shlex.quote('torch' + limit)}{torchvision}"
+    wanted = shlex.quote("torch" + (limit or _torch_limit(driver))) + torchvision
+    return Finding("problem", _environment(interpreter), message, f"{_pip(interpreter)} --force-reinstall {wanted}")
+
+
+def _torch_limit(driver: tuple[int, ...]) -> str:
+    # Up to 2.10 the torch on PyPI is built for CUDA 12, from 2.11 on for CUDA 13; up to 2.7 for CUDA 12.6.
+    return "<2.11" if (12,) <= driver < (13,) else ""
+
+
+def _driver_cuda(gpus: Sequence[Gpu]) -> tuple[int, ...]:
+    return _version(gpus[0].cuda_driver) if gpus else ()
 
 
 def _version(text: str | None) -> tuple[int, ...]:

@@ -20,9 +20,9 @@ def kills_user_processes(root: Path = Path("/"), user: str | None = None) -> boo
     settings: dict[str, str] = {}
     for file in _files(root):
         settings.update(_read(file))
-    name = user or getpass.getuser()
     if settings.get("KillUserProcesses", "no").lower() not in _TRUE:
         return False
+    name = user or getpass.getuser()
     if name in settings.get("KillExcludeUsers", "root").split():
         return False
     only = settings.get("KillOnlyUsers", "").split()

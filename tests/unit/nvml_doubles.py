@@ -124,7 +124,8 @@ class FakeNvml:
     def nvmlDeviceGetMemoryInfo(self, handle: Any, version: int = 0) -> Memory:
         card = self._card(handle, f"nvmlDeviceGetMemoryInfo{'_v2' if version else ''}")
         reserved_mib = 0 if version else 300  # which version 1 counts as used
-        return Memory(version, 81559 * MIB, 0, 0, (card.used_mib + reserved_mib) * MIB)
+        used_mib = card.used_mib + reserved_mib
+        return Memory(version, 81559 * MIB, 0, (81559 - used_mib) * MIB, used_mib * MIB)
 
     def nvmlDeviceGetCudaComputeCapability(self, handle: Any) -> tuple[int, int]:
         self._card(handle, "nvmlDeviceGetCudaComputeCapability")
