@@ -58,6 +58,15 @@ def test_a_family_is_summed(family: subprocess.Popen[str], monkeypatch: pytest.M
     assert reader.sample()["cpu_percent"] == 0.0, "both wait"
 
 
+def test_work_of_a_child_that_ended_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 102.0])
+    monkeypatch.setattr(process.time, "monotonic", lambda: next(clock))
+    reader = ProcessReader(os.getpid())
+    work = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-c", work], check=True)
+    assert reader.sample()["cpu_percent"] >= 0.28 / 2 * 100
+
+
 def test_too_short_a_time_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 100.001, 100.2])
     monkeypatch.setattr(process.time, "monotonic", lambda: next(clock))
