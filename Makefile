@@ -13,15 +13,17 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 # What PyPI serves for torch is built for CUDA 13 since 2.11, which needs driver 580, and for CUDA 12 from 2.1 to
-# 2.10, which needs driver 525. A torch that the system already runs on the GPU is kept.
+# 2.10, which needs driver 525. A torch that the system (no virtual
+# environment, whose packages .venv would not see) already runs on the GPU is kept.
 TORCH_CURRENT := torch==2.13.0
 TORCH_CUDA12 := torch==2.10.0
 
+has_system_torch = import sys, torch; sys.exit(sys.prefix != sys.base_prefix or not torch.cuda.is_available())
 choose_torch = \
 	driver=$$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | sed -n '1s/^\([0-9]*\)\..*/\1/p'); \
 	if [ -n "$(TORCH)" ]; then echo "$(TORCH)"; \
 	elif [ -z "$$driver" ]; then echo $(TORCH_CURRENT); \
-	elif $(PYTHON) -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then echo system; \
+	elif $(PYTHON) -c '$(has_system_torch)' 2>/dev/null; then echo system; \
 	elif [ "$$driver" -ge 580 ]; then echo $(TORCH_CURRENT); \
 	elif [ "$$driver" -ge 525 ]; then echo $(TORCH_CUDA12); \
 	else echo "NVIDIA driver $$driver is too old for torch's CUDA 12 builds (525 and later): update it, or name a torch with TORCH=" >&2; exit 1; fi
