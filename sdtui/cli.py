@@ -58,9 +58,7 @@ def run(
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights and latents.")] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", help="Text to encode.")] = None,
     scale: Annotated[str | None, typer.Option("--scale", help="full or tiny.")] = None,
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="random, published, a hub id or a folder.")
-    ] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="random, published, a hub id or a folder.")] = None,
     device: Annotated[str | None, typer.Option("--device", help="cuda:0, cuda:GPU-… or cpu.")] = None,
     runs_dir: RunsDir = None,
     detach: Detach = False,

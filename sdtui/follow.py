@@ -147,7 +147,9 @@ class Narrator:
         self._refresh()
 
     def _refresh(self) -> None:
-        phases = [record.phases[-1][1] for record in self._record.cells.values() if record.phases and not record.finished]
+        phases = [
+            record.phases[-1][1] for record in self._record.cells.values() if record.phases and not record.finished
+        ]
         parts: list[str] = []
         if phases:
             call = f" call {phases[-1].call}" if phases[-1].call else ""

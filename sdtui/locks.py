@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import getpass
 import json
 import os
+import pwd
 import socket
 import stat
 import struct
@@ -73,7 +73,7 @@ def boot_id() -> str | None:
 
 def this_process(purpose: str) -> Holder:
     """Returns this process as the holder of a lock taken for ``purpose``."""
-    return Holder(socket.gethostname(), boot_id(), os.getpid(), time.time(), getpass.getuser(), purpose)
+    return Holder(socket.gethostname(), boot_id(), os.getpid(), time.time(), _user(), purpose)
 
 
 class Lock:
@@ -146,6 +146,13 @@ def query(path: Path) -> LockState:
     finally:
         os.close(fd)
     return LockState(_FLOCK.unpack(asked)[0] != fcntl.F_UNLCK, "lock", holder)
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run as a user that it does not know
+        return str(os.getuid())
 
 
 def _open(path: Path, mode: int) -> int:

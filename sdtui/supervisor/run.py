@@ -218,7 +218,7 @@ class Supervisor:
 
     def _finish(self, status: RunStatus, reason: str) -> RunFinished:
         known = [cell for cell in self._sitting.cells if cell.id in self._record.cells]
-        counts = Counter(self._status(cell) or "not run" for cell in known)
+        counts = Counter[str](self._status(cell) or "not run" for cell in known)
         finished = RunFinished(self._number, status, dict(counts), reason)
         self._append(finished)
         self._journal.sync()
@@ -233,4 +233,3 @@ class Supervisor:
     def _take(self, stamped: Stamped) -> None:
         self._journal.append(stamped.event, stamped.t)
         self._record.apply(stamped)
-

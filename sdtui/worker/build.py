@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,8 @@ import torch
 import transformers
 
 from sdtui.model.cell import Component, Stage
-from sdtui.worker.random_weights import EmptyOnMeta, fill
+from sdtui.worker.random_weights import random_module
+from sdtui.worker.tokenizer import byte_tokenizer
 
 
 class WeightsError(Exception):
@@ -28,23 +27,6 @@ def build(stage: Stage, seed: int, device: str, dtype: torch.dtype) -> Any:
     return _load(stage, device, dtype) if stage.weights else _make(stage, seed, device, dtype)
 
 
-def byte_tokenizer(model_max_length: int) -> Any:
-    """Returns a CLIP tokenizer whose vocabulary is the 256 bytes, alone and at a word's end: no file is needed."""
-    symbols = sorted(set(_byte_symbols()))
-    tokens = ["<|startoftext|>", "<|endoftext|>", *symbols, *(symbol + "</w>" for symbol in symbols)]
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
-        (Path(folder) / "merges.txt").write_text("#version: 0.2\n")
-        return transformers.CLIPTokenizer.from_pretrained(folder, model_max_length=model_max_length)
-
-
-def _byte_symbols() -> list[str]:
-    """The printable characters that byte-level BPE writes bytes as (Radford et al., 2019, GPT-2's ``encoder.py``)."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
-
-
 def _make(stage: Stage, seed: int, device: str, dtype: torch.dtype) -> Any:
     parts = {component.name: _component(component, seed, device, dtype) for component in stage.components}
     return getattr(diffusers, stage.pipeline_class)(**parts, **stage.constructor)
@@ -58,16 +40,9 @@ def _component(component: Component, seed: int, device: str, dtype: torch.dtype)
         cls = getattr(diffusers, component.class_name)
         if not issubclass(cls, torch.nn.Module):
             return cls.from_config(config)
-        with EmptyOnMeta():
-            module = cls.from_config(config)
     else:
         cls = getattr(transformers, component.class_name)
-        with EmptyOnMeta():
-            module = cls(cls.config_class(**{k: v for k, v in config.items() if k not in _CONFIG_NOTES}))
-    return fill(module, component.name, seed, device, dtype)
-
-
-_CONFIG_NOTES = ("_class_name", "architectures", "model_type", "torch_dtype", "transformers_version")
+    return random_module(cls, config, component.name, seed, device, dtype)
 
 
 def _load(stage: Stage, device: str, dtype: torch.dtype) -> Any:

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 class EmptyOnMeta(TorchFunctionMode):
     """Within it ``torch.empty`` allocates nothing: parameters are born on the meta device, buffers are real."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: D105
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func is torch.empty and kwargs.get("device") is None:
             kwargs["device"] = "meta"
@@ -62,3 +62,16 @@ def fill(module: torch.nn.Module, name: str, seed: int, device: str, dtype: torc
             child._parameters[key] = filled[id(parameter)]
     module.to(device)
     return module.eval()
+
+
+def random_module(
+    cls: Any, config: dict[str, Any], name: str, seed: int, device: str, dtype: torch.dtype
+) -> torch.nn.Module:
+    """Builds a diffusers or transformers module from its config, with random weights and no copy of them elsewhere."""
+    with EmptyOnMeta():
+        if hasattr(cls, "from_config"):
+            module = cls.from_config(config)
+        else:
+            notes = ("_class_name", "architectures", "model_type", "torch_dtype", "transformers_version")
+            module = cls(cls.config_class(**{key: value for key, value in config.items() if key not in notes}))
+    return fill(module, name, seed, device, dtype)

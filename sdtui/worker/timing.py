@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -40,10 +40,26 @@ class Timing:
     other_ms: float
 
 
+@dataclass
+class _Loop:
+    """The denoising loop of the present call, as far as it has come."""
+
+    total: int = 0
+    steps: int = 0
+    forwards: int = 0
+    forwards_before: int = 0
+    forwards_in_steps: int = 0
+    ms: float = 0.0
+    host_start: float = 0.0
+    host_ms: float = 0.0
+    last: Any = None
+    pending: deque[tuple[Any, int]] = field(default_factory=deque)
+
+
 class StepBar:
     """What the pipeline takes for its progress bar: a context manager with ``update``, or an iterable."""
 
-    def __init__(self, timer: PipelineTimer, total: int, iterable: Iterable[Any] | None) -> None:
+    def __init__(self, timer: PipelineTimer, total: int, iterable: Sequence[Any] | None) -> None:
         self._timer = timer
         self._total = total
         self._iterable = iterable
@@ -83,10 +99,9 @@ class PipelineTimer:
         """
         self._clock = clock
         self._on_step: OnStep | None = None
-        self._spans: dict[str, list[tuple[Any, Any]]] = {}
-        self._pending: deque[tuple[Any, int]] = deque()
         self.final_latents: torch.Tensor | None = None
-        self._reset()
+        self._loop = _Loop()
+        self._spans: dict[str, list[tuple[Any, Any]]] = {}
         pipe.progress_bar = self._progress_bar
         if hasattr(pipe, "encode_prompt"):
             pipe.encode_prompt = self._spanned("text", pipe.encode_prompt)
@@ -115,77 +130,69 @@ class PipelineTimer:
         end = self._clock.mark()
         self._clock.wait()
         wall_ms = (time.perf_counter() - host_start) * 1e3
-        self._report_steps()
+        while self._loop.pending:
+            self._report_step()
         return result, self._timing(self._clock.between_ms(start, end), wall_ms)
 
     def begin_loop(self, total: int) -> None:
         """Marks the start of step 1."""
-        self._total += total
-        self._host_loop_start = time.perf_counter()
-        self._last = self._clock.mark()
-        self._first_forward = self._forwards
+        loop = self._loop
+        loop.total += total
+        loop.host_start = time.perf_counter()
+        loop.last = self._clock.mark()
+        loop.forwards_before = loop.forwards
 
     def end_step(self) -> None:
         """Marks the end of a step and reports those that the device has completed."""
-        self._pending.append((self._clock.mark(), self._forwards - self._first_forward))
-        self._first_forward = self._forwards
-        while self._pending and self._clock.reached(self._pending[0][0]):
+        loop = self._loop
+        loop.pending.append((self._clock.mark(), loop.forwards - loop.forwards_before))
+        loop.forwards_before = loop.forwards
+        while loop.pending and self._clock.reached(loop.pending[0][0]):
             self._report_step()
 
     def end_loop(self) -> None:
         """Takes the host's time of the loop, as tqdm does when it closes."""
-        self._host_loop_ms += (time.perf_counter() - self._host_loop_start) * 1e3
+        self._loop.host_ms += (time.perf_counter() - self._loop.host_start) * 1e3
 
     def _reset(self) -> None:
         self._spans = {"text": [], "vae": []}
-        self._pending.clear()
-        self._last: Any = None
-        self._total = 0
-        self._steps = 0
-        self._forwards = 0
-        self._loop_forwards = 0
-        self._first_forward = 0
-        self._loop_ms = 0.0
-        self._host_loop_start = 0.0
-        self._host_loop_ms = 0.0
-
-    def _report_steps(self) -> None:
-        while self._pending:
-            self._report_step()
+        self._loop = _Loop()
 
     def _report_step(self) -> None:
-        mark, forwards = self._pending.popleft()
-        ms = self._clock.between_ms(self._last, mark)
-        self._last = mark
-        self._steps += 1
-        self._loop_ms += ms
-        self._loop_forwards += forwards
+        loop = self._loop
+        mark, forwards = loop.pending.popleft()
+        ms = self._clock.between_ms(loop.last, mark)
+        loop.last = mark
+        loop.steps += 1
+        loop.ms += ms
+        loop.forwards_in_steps += forwards
         if self._on_step is not None:
-            self._on_step(self._steps, self._total, ms, forwards)
+            self._on_step(loop.steps, loop.total, ms, forwards)
 
     def _timing(self, device_ms: float, wall_ms: float) -> Timing:
+        loop = self._loop
         spent = {
             name: sum(self._clock.between_ms(start, end) for start, end in spans) for name, spans in self._spans.items()
         }
         return Timing(
-            steps=self._steps,
-            forwards=self._loop_forwards,
-            loop_ms=self._loop_ms,
-            host_loop_ms=self._host_loop_ms,
+            steps=loop.steps,
+            forwards=loop.forwards_in_steps,
+            loop_ms=loop.ms,
+            host_loop_ms=loop.host_ms,
             wall_ms=wall_ms,
             text_encoding_ms=spent["text"],
-            denoising_ms=self._loop_ms,
+            denoising_ms=loop.ms,
             vae_ms=spent["vae"],
-            other_ms=device_ms - self._loop_ms - spent["text"] - spent["vae"],
+            other_ms=device_ms - loop.ms - spent["text"] - spent["vae"],
         )
 
-    def _progress_bar(self, iterable: Iterable[Any] | None = None, total: int | None = None) -> StepBar:
+    def _progress_bar(self, iterable: Sequence[Any] | None = None, total: int | None = None) -> StepBar:
         if total is None:
-            total = len(iterable) if iterable is not None and hasattr(iterable, "__len__") else 0
+            total = len(iterable) if iterable is not None else 0
         return StepBar(self, total, iterable)
 
     def _count_forward(self, *_: object) -> None:
-        self._forwards += 1
+        self._loop.forwards += 1
 
     def _spanned(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
