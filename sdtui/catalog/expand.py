@@ -103,6 +103,8 @@ def _stages(
 def _check_fit(plan: Plan, name: str, pipeline: PipelineTable) -> None:
     if plan.scale == "tiny" and not all(stage.tiny for stage in pipeline.stages.values()):
         raise UserError(f"scale: pipeline '{name}' has no tiny scale; use --scale full")
+    if plan.scale == "tiny" and plan.weights == "published":
+        raise UserError("weights: published weights are of full scale; use --scale full, or --weights random")
     if plan.size is not None and not any(_resizable(stage) for stage in pipeline.stages.values()):
         raise UserError(f"size: pipeline '{name}' has a fixed size; leave out --size, or the pipeline")
     for stage in pipeline.stages.values():

@@ -93,12 +93,13 @@ def load_catalog(config_dir: Path | None = None) -> Catalog:
     Raises:
         UserError: An entry of the person's own is wrong.
     """
-    modes = _read_entries(_SHIPPED / "modes", shipped=True)
-    pipelines = _read_entries(_SHIPPED / "pipelines", shipped=True)
     presets = {
         path.stem: check(PresetTable, read_toml(path), str(path))
         for path in sorted((_SHIPPED / "presets").glob("*.toml"))
     }
+    docs = presets["docs"]
+    modes = _in_order(_read_entries(_SHIPPED / "modes", shipped=True), docs.modes or ())
+    pipelines = _in_order(_read_entries(_SHIPPED / "pipelines", shipped=True), docs.pipelines or ())
     if config_dir is not None:
         modes |= _read_own(config_dir / "modes", modes)
         pipelines |= _read_own(config_dir / "pipelines", pipelines)
@@ -129,6 +130,11 @@ def _read_entries(folder: Path, shipped: bool) -> dict[str, Entry]:
     for path in sorted(folder.glob("*.toml")):
         entries[path.stem] = _with_configs(Entry(read_toml(path), str(path), shipped), path.parent)
     return entries
+
+
+def _in_order(entries: Mapping[str, Entry], first: tuple[str, ...]) -> dict[str, Entry]:
+    """Puts the page's entries first, in its order."""
+    return {name: entries[name] for name in (*first, *(name for name in entries if name not in first))}
 
 
 def _read_own(folder: Path, shipped: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -200,9 +206,8 @@ def _merged(name: str, entries: Mapping[str, Entry], seen: tuple[str, ...]) -> d
     if base == name or base in seen:
         raise UserError(f"{entry.where}: extends: {' → '.join((*seen, name, base))} goes round in a circle")
     inherited = _merged(base, entries, (*seen, name))
-    if "label" not in table:
-        inherited.pop("label", None)
-    return merge(inherited, table)
+    own = {key: value for key, value in inherited.items() if key not in ("label", "description")}
+    return merge(own, table)
 
 
 def _mode(name: str, entries: Mapping[str, Entry]) -> Mode:

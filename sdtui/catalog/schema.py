@@ -211,6 +211,8 @@ def check(schema: type[T], table: Mapping[str, Any], where: str, flags: Mapping[
     except ValidationError as error:
         first = error.errors()[0]
         location = first["loc"]
+        if not location:
+            raise UserError(f"{where}: {first['msg']}") from error
         key = flags[str(location[0])] if flags else f"{where}: {_dotted(location)}"
         raise UserError(f"{key}: {_mistake(schema, dict(first))}") from error
 

@@ -41,15 +41,27 @@ PUBLISHED = {
 }
 
 
-def stages(pipeline, scale, batch_size=1):
-    overrides = {"pipelines": [pipeline], "modes": ["no-compile"], "batch_sizes": [batch_size], "scale": scale}
-    (cell,) = expand(resolve_plan(CATALOG, None, overrides, gpu_available=True), CATALOG)
+@pytest.fixture
+def one_thread():
+    """Tiny work on several threads of a busy machine mostly spins."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def cell_of(pipeline, scale, batch_size=1, **overrides):
+    matrix = {"pipelines": [pipeline], "modes": ["no-compile"], "batch_sizes": [batch_size], "scale": scale}
+    (cell,) = expand(resolve_plan(CATALOG, None, matrix | overrides, gpu_available=True), CATALOG)
     return cell
 
 
 @functools.cache
 def _on_meta(library, class_name, config):
-    cls, values = getattr({"diffusers": diffusers, "transformers": transformers}[library], class_name), json.loads(config)
+    cls, values = (
+        getattr({"diffusers": diffusers, "transformers": transformers}[library], class_name),
+        json.loads(config),
+    )
     with torch.device("meta"):
         if library == "diffusers":
             return cls.from_config(values)
@@ -106,7 +118,7 @@ def flops_per_step(stage):
 def count(pipeline):
     return {
         stage.name: {"components": parameters(stage), "flops_per_step": flops_per_step(stage)}
-        for stage in stages(pipeline, "full").stages
+        for stage in cell_of(pipeline, "full").stages
     }
 
 
@@ -123,14 +135,15 @@ def test_parameter_counts_are_the_published_ones(key):
 
 
 def test_full_scale_cells_carry_the_flops():
-    assert stages("sd-txt2img", "full").stages[0].flops_per_step == 1_606_546_882_560
-    assert stages("sd-txt2img", "tiny").stages[0].flops_per_step is None
+    assert cell_of("sd-txt2img", "full").stages[0].flops_per_step == 1_606_546_882_560
+    assert cell_of("sd-txt2img", "tiny").stages[0].flops_per_step is None
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
 @pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.usefixtures("one_thread")
 def test_tiny_pipelines_run_and_evaluate_denoisers_as_counted(pipeline, batch_size):
-    cell, earlier = stages(pipeline, "tiny", batch_size), {}
+    cell, earlier = cell_of(pipeline, "tiny", batch_size, steps=2), {}
     for stage in cell.stages:
         pipe, seen = build(stage, 0, "cpu", torch.float32), {}
         pipe.set_progress_bar_config(disable=True)
@@ -161,7 +174,7 @@ def size(image):
 @pytest.mark.parametrize("pipeline", PIPELINES)
 @pytest.mark.parametrize("scale", ["full", "tiny"])
 def test_components_keep_the_class_and_every_key_of_their_config(pipeline, scale):
-    for stage in stages(pipeline, scale).stages:
+    for stage in cell_of(pipeline, scale).stages:
         for part in stage.components:
             if part.class_name == "CLIPTokenizer":
                 continue

@@ -1,0 +1,310 @@
+import json
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sdtui.catalog.load import load_catalog
+from sdtui.catalog.plan_toml import plan_to_toml
+from sdtui.catalog.plans import FLAGS, resolve_plan
+from sdtui.model.errors import UserError
+from sdtui.model.plan import Plan
+
+CATALOG = load_catalog()
+DOCS = ("sd-txt2img", "sd-img2img", "sd-inpaint", "sd-controlnet", "if")
+
+
+def resolve(source=None, gpu=True, **flags):
+    return resolve_plan(CATALOG, None if source is None else str(source), flags, gpu_available=gpu)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "plan.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def complaint(*args, **kwargs):
+    with pytest.raises(UserError) as caught:
+        resolve(*args, **kwargs)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_without_anything_the_docs_preset_counts():
+    assert resolve() == Plan(pipelines=DOCS, modes=("no-compile", "compile"), batch_sizes=(1, 4, 16))
+
+
+def test_presets_choose_by_gpu():
+    with_gpu, without = resolve("demo"), resolve("demo", gpu=False)
+    assert (with_gpu.pipelines, with_gpu.modes, with_gpu.scale, with_gpu.device) == (
+        ("sd-txt2img",),
+        ("no-compile", "compile"),
+        "full",
+        "cuda:0",
+    )
+    assert (without.pipelines, without.modes, without.scale, without.device) == (DOCS, ("no-compile",), "tiny", "cpu")
+    assert with_gpu.batch_sizes == without.batch_sizes == (1,)
+    smoke = resolve("smoke", gpu=False)
+    assert (smoke.pipelines, smoke.scale, smoke.calls, smoke.device) == (("sd-txt2img",), "tiny", 2, "cpu")
+    assert resolve("smoke").device == "cuda:0"
+
+
+def test_a_device_flag_makes_the_presets_choice():
+    assert resolve("demo", device="cpu").scale == "tiny"
+    assert "no usable GPU" in complaint("demo", gpu=False, device="cuda:0")
+
+
+def test_flags_replace_keys():
+    plan = resolve("smoke", modes=["compile"], batch_sizes="1, 4", steps=20, guidance=5, prompt="", device="cuda")
+    assert plan.modes == ("compile",)
+    assert plan.batch_sizes == (1, 4)
+    assert (plan.steps, plan.guidance, plan.prompt, plan.device) == (20, 5.0, "", "cuda:0")
+    assert plan.pipelines == ("sd-txt2img",)
+    assert resolve(seed=None).seed == 0
+
+
+def test_a_plan_file_is_completed_by_the_docs_preset(write):
+    plan = resolve(write('pipelines = ["if"]\nscale = "tiny"\ndevice = "cpu"\n'), gpu=False)
+    assert (plan.pipelines, plan.modes, plan.calls) == (("if",), ("no-compile", "compile"), 3)
+
+
+OWN = """
+pipelines = ["mine", "sd-img2img"]
+modes = ["no-compile", "fast"]
+batch_sizes = [1]
+
+[mode.fast]
+extends = "compile"
+memory_format = "channels_last"
+[mode.fast.compile]
+options = { "triton.cudagraphs" = true, epsilon = 1e-5 }
+
+[mode.unused]
+dtype = "bfloat16"
+
+[pipeline.mine]
+extends = "sd-txt2img"
+[pipeline.mine.stages.main]
+steps = 30
+[pipeline.mine.stages.main.components.scheduler]
+class_name = "DDIMScheduler"
+config = { timestep_spacing = "trailing" }
+"""
+
+
+def test_own_modes_and_pipelines_are_written_into_the_plan(write):
+    plan = resolve(write(OWN))
+    assert set(plan.mode_definitions) == {"fast"}
+    assert plan.mode_definitions["fast"] == {
+        "memory_format": "channels_last",
+        "compile": {
+            "backend": "inductor",
+            "mode": "reduce-overhead",
+            "fullgraph": True,
+            "options": {"triton.cudagraphs": True, "epsilon": 1e-5},
+        },
+    }
+    scheduler = plan.pipeline_definitions["mine"]["stages"]["main"]["components"]["scheduler"]
+    assert scheduler["config"]["timestep_spacing"] == "trailing"
+    assert scheduler["config"]["beta_end"] == 0.012
+
+
+@pytest.mark.parametrize(
+    ("source", "flags"),
+    [
+        (None, {}),
+        ("demo", {"gpu": False}),
+        (OWN, {}),
+        (OWN, {"prompt": 'a "b"\\\n\t\x7f é 猫 {x}', "guidance": 1e-7, "seed": 2**63 - 1, "dtype": "bfloat16"}),
+    ],
+)
+def test_a_plan_reads_back_from_its_toml(write, source, flags, tmp_path):
+    plan = resolve(write(source) if source and "\n" in source else source, **flags)
+    text = plan_to_toml(plan)
+    again = resolve(write(text))
+    assert again == plan
+    assert plan_to_toml(again) == text
+    assert tomllib.loads(text)["pipelines"] == list(plan.pipelines)
+
+
+def test_the_docs_plan_is_readable():
+    assert plan_to_toml(resolve()) == (
+        "# Measure this again: sdtui run plan.toml\n"
+        'pipelines = ["sd-txt2img", "sd-img2img", "sd-inpaint", "sd-controlnet", "if"]\n'
+        'modes = ["no-compile", "compile"]\n'
+        'environments = ["current"]\n'
+        "batch_sizes = [1, 4, 16]\n"
+        "calls = 3\n"
+        'scale = "full"\n'
+        'weights = "random"\n'
+        'device = "cuda:0"\n'
+        "seed = 0\n"
+    )
+
+
+def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
+    keys = set(Plan.__dataclass_fields__) - {"mode_definitions", "pipeline_definitions"}
+    assert set(FLAGS) == keys
+    plan = resolve(steps=9, size=64, guidance=2.0, dtype="float32", prompt="x")
+    assert set(tomllib.loads(plan_to_toml(plan))) == keys
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('pipelines = ["sd-txt2imgs"]', "plan.toml: pipelines: unknown name 'sd-txt2imgs'; did you mean 'sd-txt2img'?"),
+        ('modes = ["complie"]', "plan.toml: modes: unknown name 'complie'; did you mean 'compile'?"),
+        ("batch_size = [1]", "plan.toml: batch_size: unknown key; did you mean 'batch_sizes'?"),
+        ("batch_sizes = [4, 0]", "plan.toml: batch_sizes[1]: 0 is too small; the least is 1"),
+        ("batch_sizes = [-1]", "plan.toml: batch_sizes[0]: -1 is too small; the least is 1"),
+        ('batch_sizes = ["x"]', 'plan.toml: batch_sizes[0]: "x" is no whole number'),
+        ('batch_sizes = ["1"]', 'plan.toml: batch_sizes[0]: "1" is no whole number'),
+        ("batch_sizes = [true]", "plan.toml: batch_sizes[0]: true is no whole number"),
+        ("batch_sizes = [1.5]", "plan.toml: batch_sizes[0]: 1.5 is no whole number"),
+        ("batch_sizes = 4", "plan.toml: batch_sizes: 4 is no list"),
+        ("batch_sizes = []", "plan.toml: batch_sizes: must not be empty"),
+        ("pipelines = []", "plan.toml: pipelines: must not be empty"),
+        ("modes = []", "plan.toml: modes: must not be empty"),
+        ("environments = []", "plan.toml: environments: must not be empty"),
+        ("batch_sizes = [4, 4]", "plan.toml: batch_sizes: 4 is there twice, which makes the same cell twice"),
+        ('modes = ["compile", "compile"]', "plan.toml: modes: compile is there twice"),
+        ("steps = 0", "plan.toml: steps: 0 is too small; the least is 1"),
+        ("calls = 0", "plan.toml: calls: 0 is too small; the least is 1"),
+        ("size = 500", "plan.toml: size: 500 is no multiple of 8; did you mean 496?"),
+        ("size = 0", "plan.toml: size: 0 is too small; the least is 8"),
+        ("guidance = nan", "plan.toml: guidance: "),
+        ("guidance = -1", "plan.toml: guidance: -1 is too small; the least is 0"),
+        ('scale = "fulll"', "plan.toml: scale: \"fulll\" is not allowed; did you mean 'full'?"),
+        ('dtype = "fp16"', 'plan.toml: dtype: "fp16" is not allowed; '),
+        ('device = "gpu"', 'plan.toml: device: "gpu" is no device; write'),
+        ("prompt = 3", "plan.toml: prompt: 3 is no text"),
+        ("seed = 2024-01-01", 'plan.toml: seed: "2024-01-01" is no whole number'),
+        ('weights = "sd15"', "plan.toml: weights: 'sd15' names no weights; write 'random'"),
+        ('weights = "./none"', "plan.toml: weights: './none' is no folder"),
+        ("mode = 1", "plan.toml: mode: 1 is no table"),
+        ("[mode.a]\nfuse = true", "plan.toml: mode.a: fuse: unknown key; did you mean 'fuse_qkv'?"),
+        (
+            "[mode.a.compile]\nfullgrap = true",
+            "plan.toml: mode.a: compile.fullgrap: unknown key; did you mean 'fullgraph'?",
+        ),
+        ('[mode.a]\nextends = "b"', "plan.toml: mode.a: extends: unknown name 'b'; "),
+        ('[mode.a]\nextends = "b"\n[mode.b]\nextends = "a"', "extends: a → b → a goes round in a circle"),
+        ('[mode.a]\nextends = "a"', "extends: a → a goes round in a circle"),
+        ('[mode.compile]\nextends = "no-compile"', "plan.toml: mode.compile: sdtui ships a 'compile'"),
+        ('[mode."a.b"]', "plan.toml: mode.a.b: 'a.b' is no name"),
+        (
+            '[pipeline.p]\nextends = "sd-txt2img"\nstages.main.steps = 0',
+            "pipeline.p: stages.main.steps: 0 is too small",
+        ),
+        ('[pipeline.p]\nprompt = "x"', "plan.toml: pipeline.p: stages: is missing"),
+        (
+            '[pipeline.p]\nextends = "sd-txt2img"\nstages.main.denoisers = ["unett"]',
+            "plan.toml: pipeline.p: stages.main.denoisers: unknown name 'unett'; did you mean 'unet'?",
+        ),
+        (
+            '[pipeline.p]\nextends = "sd-txt2img"\nstages.main.components.vae.config = "IF-I-M-v1.0/unett.json"',
+            "plan.toml: pipeline.p: stages.main.components.vae.config: 'IF-I-M-v1.0/unett.json' is no file; did",
+        ),
+        (
+            '[pipeline.p]\nextends = "if"\nstages.I.inputs.image = { source = "stage", stage = "II" }',
+            "plan.toml: pipeline.p: stages.I.inputs.image.stage: unknown name 'II'; there is none to choose from",
+        ),
+        ("pipelines = [", "plan.toml: not TOML: "),
+        (b'prompt = "\xff"', "plan.toml: not UTF-8: byte 10 is 0xff"),
+    ],
+)
+def test_a_wrong_plan_gets_one_line(write, text, said):
+    assert said in complaint(write(text))
+
+
+def test_files_that_cannot_be_read(tmp_path, write):
+    assert complaint(tmp_path / "none.toml").endswith("none.toml: no such file")
+    assert complaint(tmp_path).endswith("is a folder, not a file")
+    path = write("seed = 1")
+    path.chmod(0)
+    if not os.access(path, os.R_OK):
+        assert complaint(path).endswith("cannot be read: Permission denied")
+
+
+def test_an_unknown_preset():
+    assert complaint("dcos") == "preset 'dcos': unknown, and no such plan file; did you mean 'docs'?"
+
+
+def test_a_preset_wins_over_a_folder_of_its_name(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolve("docs") == resolve()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"batch_sizes": "1,x"}, '--batch-size: "x" is no whole number'),
+        ({"batch_sizes": "0"}, "--batch-size: 0 is too small; the least is 1"),
+        ({"batch_sizes": "-1"}, "--batch-size: -1 is too small; the least is 1"),
+        ({"batch_sizes": ""}, '--batch-size: "" is no whole number'),
+        ({"batch_sizes": "1,1"}, "--batch-size: 1 is there twice, which makes the same cell twice"),
+        ({"steps": 0}, "--steps: 0 is too small; the least is 1"),
+        ({"pipelines": ["sd-txt2im"]}, "--pipeline: unknown name 'sd-txt2im'; did you mean 'sd-txt2img'?"),
+        ({"scale": "huge"}, '--scale: "huge" is not allowed; choose from: full, tiny'),
+        ({"weights": "nowhere"}, "--weights: 'nowhere' names no weights"),
+        ({"prompt": "\udcff"}, "command line: "),
+    ],
+)
+def test_a_wrong_flag_is_named(flags, said):
+    assert said in complaint(**flags)
+
+
+def test_full_scale_needs_a_gpu():
+    said = "preset 'docs': device: 'cuda:0': there is no usable GPU here; try --scale tiny --device cpu"
+    assert complaint(gpu=False) == said
+    assert complaint(gpu=False, scale="tiny") == said.replace("--scale tiny ", "")
+    assert complaint(gpu=False, device="cpu").endswith("try --scale tiny --device cpu")
+    assert resolve(gpu=False, scale="tiny", device="cpu").scale == "tiny"
+    assert resolve(device="cpu").device == "cpu"
+
+
+def test_weights_folders_become_absolute(tmp_path, monkeypatch, write):
+    (tmp_path / "mine" / "deep").mkdir(parents=True)
+    assert resolve(write('weights = "mine/deep"')).weights == str(tmp_path / "mine" / "deep")
+    assert complaint(weights="./mine").startswith("--weights: './mine' is no folder")
+    monkeypatch.chdir(tmp_path)
+    assert resolve(weights="mine").weights == str(tmp_path / "mine")
+    assert resolve(weights="owner/name").weights == "owner/name"
+
+
+def test_a_persons_own_entries_are_found_and_checked(tmp_path):
+    for kind in ("modes", "pipelines", "pipelines/configs"):
+        (tmp_path / kind).mkdir()
+    (tmp_path / "modes" / "mine.toml").write_text('extends = "compile"\n[compile]\nmode = "default"\n')
+    config = json.loads(
+        (Path(CATALOG.pipeline_entries["if"].where).parents[1] / "configs/IF-I-M-v1.0/unet.json").read_text()
+    )
+    (tmp_path / "pipelines/configs/unet.json").write_text(json.dumps(config | {"layers_per_block": 2}))
+    (tmp_path / "pipelines" / "small-if.toml").write_text(
+        'extends = "if"\n[stages.I.components.unet]\nconfig = "configs/unet.json"\n'
+    )
+    catalog = load_catalog(tmp_path)
+    assert catalog.modes["mine"].label == "mine"
+    assert catalog.modes["mine"].compile.mode == "default"
+    assert catalog.modes["mine"].compile.fullgraph
+    assert catalog.pipelines["small-if"].stages["I"].components["unet"].config["layers_per_block"] == 2
+
+    plan = resolve_plan(catalog, None, {"pipelines": ["small-if"], "modes": ["mine"]}, gpu_available=True)
+    path = tmp_path / "plan.toml"
+    path.write_text(plan_to_toml(plan))
+    assert resolve_plan(CATALOG, str(path), {}, gpu_available=True) == plan  # on a machine without those files
+
+    (tmp_path / "modes" / "mine.toml").write_text("tf23 = true")
+    with pytest.raises(UserError, match=r"modes/mine\.toml: tf23: unknown key; did you mean 'tf32'\?"):
+        load_catalog(tmp_path)
+    (tmp_path / "modes" / "mine.toml").rename(tmp_path / "modes" / "compile.toml")
+    with pytest.raises(UserError, match=r"compile\.toml: sdtui ships a 'compile'"):
+        load_catalog(tmp_path)
