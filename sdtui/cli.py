@@ -64,7 +64,7 @@ def run(
     detach: Detach = False,
 ) -> None:
     """Measures a plan's or a preset's cells; a flag replaces that key."""
-    from sdtui import sitting
+    from sdtui import headless
 
     overrides = {
         "pipelines": pipelines,
@@ -82,7 +82,7 @@ def run(
         "weights": weights,
         "device": device,
     }
-    raise typer.Exit(sitting.run(source, overrides, runs_dir, detach))
+    raise typer.Exit(headless.run(source, overrides, runs_dir, detach))
 
 
 @app.command()
@@ -96,17 +96,17 @@ def resume(
     detach: Detach = False,
 ) -> None:
     """Runs the cells of a run that have no result or were cancelled."""
-    from sdtui import sitting
+    from sdtui import headless
 
-    raise typer.Exit(sitting.resume(name, retry, force, runs_dir, detach))
+    raise typer.Exit(headless.resume(name, retry, force, runs_dir, detach))
 
 
 @app.command()
 def watch(name: RunName, runs_dir: RunsDir = None) -> None:
     """Follows a run until it ends; leaving does not stop it."""
-    from sdtui import sitting
+    from sdtui import headless
 
-    raise typer.Exit(sitting.watch(name, runs_dir))
+    raise typer.Exit(headless.watch(name, runs_dir))
 
 
 @app.command()
