@@ -2,12 +2,14 @@
 
 Handles what the model uses: nested dataclasses, tuples, mappings, unions with ``None``, ``Literal`` and scalars.
 Unknown keys are ignored and missing ones take their default, so that an older or newer run folder still reads.
+Numbers are finite and texts are Unicode: what was decoded can always be written as JSON in UTF-8.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -100,8 +102,32 @@ def _decode_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, hint) and not (isinstance(value, bool) and hint in (int, float)):
-        return value
-    raise DecodeError(f"{where}: expected {hint.__name__}, got {type(value).__name__}")
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return finite(value, where)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is int):
+        raise DecodeError(f"{where}: expected {hint.__name__}, got {type(value).__name__}")
+    if isinstance(value, str):
+        _check_text(value, where)
+    return value
+
+
+def finite(value: float, where: str) -> float:
+    """Returns a number as a finite float.
+
+    Raises:
+        DecodeError: It is none, or none that a float can hold.
+    """
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise DecodeError(f"{where}: the number is too large") from error
+    if not math.isfinite(number):
+        raise DecodeError(f"{where}: {number} is no finite number")
+    return number
+
+
+def _check_text(value: str, where: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise DecodeError(f"{where}: half a surrogate pair is no text") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from sdtui.model.cell import Cell
-from sdtui.model.codec import DecodeError, decode, encode
+from sdtui.model.codec import DecodeError, decode, encode, finite
 from sdtui.model.machine import Interpreter, Machine
 from sdtui.model.results import CellSummary, Phase, Status
 
@@ -215,9 +215,13 @@ class Stamped:
 
 
 def to_line(stamped: Stamped) -> str:
-    """Returns the event as one JSON line, newline included."""
+    """Returns the event as one JSON line, newline included.
+
+    What is no Unicode, such as a file name's raw bytes in an error message, becomes ``?``.
+    """
     head = {"v": SCHEMA_VERSION, "t": round(stamped.t, 6), "kind": stamped.event.KIND}
-    return json.dumps({**head, **encode(stamped.event)}, ensure_ascii=False, separators=(",", ":")) + "\n"
+    line = json.dumps({**head, **encode(stamped.event)}, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return line.encode(errors="replace").decode()
 
 
 def from_line(line: str | bytes) -> Stamped:
@@ -228,7 +232,7 @@ def from_line(line: str | bytes) -> Stamped:
     """
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DecodeError(f"not JSON: {error}") from error
     if not isinstance(value, dict):
         raise DecodeError("not an object")
@@ -239,4 +243,4 @@ def from_line(line: str | bytes) -> Stamped:
         raise DecodeError(f"unknown kind {kind!r}")
     if not isinstance(t, (int, float)) or isinstance(t, bool):
         raise DecodeError("'t' is no time")
-    return Stamped(float(t), decode(KINDS[kind], value))
+    return Stamped(finite(t, "'t'"), decode(KINDS[kind], value))
