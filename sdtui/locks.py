@@ -83,6 +83,7 @@ class Lock:
         self.path = path
         self._mode = 0o666 if shared_by_users else 0o644
         self._fd: int | None = None
+        self._beat_at = 0.0
 
     def acquire(self, purpose: str) -> bool:
         """Tries to take the lock, without waiting.
@@ -106,14 +107,20 @@ class Lock:
                 if error.errno in (errno.EAGAIN, errno.EACCES, *_NO_LOCKS):
                     return False
                 raise
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, (json.dumps(encode(this_process(purpose))) + "\n").encode(), 0)
+        except OSError:
+            os.close(fd)
+            raise
         self._fd = fd
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, (json.dumps(encode(this_process(purpose))) + "\n").encode(), 0)
         return True
 
     def beat(self) -> None:
-        """Renews the heartbeat."""
-        if self._fd is not None:
+        """Renews the heartbeat where that is due; call it often."""
+        now = time.monotonic()
+        if self._fd is not None and now - self._beat_at >= HEARTBEAT_S:
+            self._beat_at = now
             os.utime(self._fd)
 
     def release(self) -> None:

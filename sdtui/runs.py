@@ -94,7 +94,7 @@ class RunRecord:
         if isinstance(event, RunStarted):
             self.sittings.append(Sitting(t, event))
         elif isinstance(event, RunFinished):
-            if self.sittings:
+            if self.sittings and self.sittings[-1].started.sitting == event.sitting:
                 self.sittings[-1].finished, self.sittings[-1].finished_at = event, t
         elif isinstance(event, CellQueued):
             self.cells.setdefault(event.cell, CellRecord(event.spec))
@@ -151,14 +151,17 @@ def create(runs_dir: Path, device_name: str, host: str, plan_toml: str) -> Path:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a file under a temporary name, then renames it into place."""
+    """Writes a file under a temporary name, then renames it into place.
+
+    Raises:
+        OSError: It cannot be written; what was there before still is.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
-    except OSError:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 class Journal:
@@ -195,13 +198,19 @@ class Journal:
     def _end_torn_line(self, path: Path) -> int:
         """Cuts off a line that an earlier sitting left half written; returns the size."""
         size = path.stat().st_size
+        whole = size
         with open(path, "rb") as file:
-            file.seek(max(0, size - _TAIL_BYTES))
-            tail = file.read()
-        if tail and not tail.endswith(b"\n"):
-            size -= len(tail) - (tail.rfind(b"\n") + 1)
-            self._file.truncate(size)
-        return size
+            while whole:
+                begin = max(0, whole - _TAIL_BYTES)
+                file.seek(begin)
+                newline = file.read(whole - begin).rfind(b"\n")
+                if newline >= 0:
+                    whole = begin + newline + 1
+                    break
+                whole = begin
+        if whole < size:
+            self._file.truncate(whole)
+        return whole
 
 
 # -------------------------------------------------------------------------------------------------------- reading
@@ -213,15 +222,14 @@ class Tail:
     def __init__(self, folder: Path) -> None:
         self._path = folder / JOURNAL
         self._offset = 0
-        self._rest = b""
 
     def poll(self) -> Iterator[Stamped]:
-        """Yields new events. A torn last line waits; a line of another schema is skipped."""
+        """Yields new events. A torn last line waits (a further sitting may cut it off); another schema's is skipped."""
         with open(self._path, "rb") as file:
             file.seek(self._offset)
             chunk = file.read()
-        self._offset += len(chunk)
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        *lines, torn = chunk.split(b"\n")
+        self._offset += len(chunk) - len(torn)
         for line in lines:
             try:
                 yield from_line(line)
@@ -257,7 +265,8 @@ class Listed:
     """One line of a listing: what the folder's name and its journal's tail tell.
 
     Attributes:
-        state: ``running``, ``interrupted`` (no supervisor and no ending), ``empty``, or the status it finished with.
+        state: ``running``, ``interrupted`` (no supervisor and no ending), ``empty``, ``unreadable``, or the status it
+            finished with.
     """
 
     name: str
@@ -282,8 +291,9 @@ def find(runs_dir: Path, name: str) -> Path:
     Raises:
         UserError: There is no such run, or more than one.
     """
-    if (Path(name) / JOURNAL).is_file():
-        return Path(name)
+    folder = os.path.abspath(name)
+    if name and os.path.isfile(os.path.join(folder, JOURNAL)):
+        return Path(folder)
     names = [entry.name for entry in _entries(runs_dir)]
     if name == "last":
         if not names:
@@ -315,8 +325,11 @@ def _entries(runs_dir: Path) -> list[os.DirEntry[str]]:
 
 def listed(folder: Path) -> Listed:
     """Returns one run's line of the listing."""
-    last = _last_event(folder)
-    state = lock_state(folder)
+    try:
+        last = _last_event(folder)
+        state = lock_state(folder)
+    except OSError:  # another user's, or removed meanwhile
+        return Listed(folder.name, folder, "unreadable", {})
     if state.held:
         return Listed(folder.name, folder, "running", {}, state.age_s)
     if isinstance(last, RunFinished):
