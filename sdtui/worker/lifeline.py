@@ -1,4 +1,4 @@
-"""A worker dies with its supervisor, by two independent means."""
+"""A worker dies with its supervisor, and so does whatever it started, by two independent means."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import ctypes
 import os
 import signal
 import sys
-import threading
+from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
+_DESCRIPTORS = 4096
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -20,23 +21,26 @@ def die_with_parent(parent_pid: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
-        os._exit(1)
+        sys.exit("the supervisor is gone, or is not the parent: an interpreter that is a script must end in 'exec'")
 
 
 def die_at_end_of_input() -> None:
-    """Kills this process group when standard input ends.
+    """Leaves a child process behind that kills this process group when standard input ends.
 
-    Standard input is moved to a descriptor that no child inherits. The watching thread sleeps in ``read(2)``: it takes
-    no GIL while a cell is measured.
+    A process and not a thread: it outlives this one, which the kernel kills first, to reach what this one started, and
+    a library that keeps the GIL cannot hold it up. Call it while there is one thread. No other child inherits the
+    input.
     """
-    lifeline = os.dup(0)
+    if os.fork() == 0:
+        _watch_input()
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
 
 
-def _watch(lifeline: int) -> None:
-    while os.read(lifeline, 4096):
+def _watch_input() -> NoReturn:
+    os.closerange(1, _DESCRIPTORS)  # the supervisor must see the worker's own descriptors end
+    while os.read(0, 4096):
         pass
     os.killpg(0, signal.SIGKILL)
+    os._exit(0)
