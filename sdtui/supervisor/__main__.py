@@ -19,13 +19,14 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--retry", default="")
     arguments = parser.parse_args()
+    folder = arguments.folder.resolve()
     os.chdir("/")
     try:
-        sitting = prepare(arguments.folder / runs.PLAN, frozenset(filter(None, arguments.retry.split(","))))
+        sitting = prepare(folder / runs.PLAN, frozenset(filter(None, arguments.retry.split(","))))
     except UserError as error:
         print(error, flush=True)
         return 2
-    return Supervisor(arguments.folder, sitting).run()
+    return Supervisor(folder, sitting).run()
 
 
 if __name__ == "__main__":

@@ -20,11 +20,16 @@ class Control:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "control"
 
-    def clear(self) -> None:
-        """Removes what an earlier sitting left."""
+    def clear(self, since_ns: int) -> None:
+        """Removes what was asked of an earlier sitting.
+
+        Args:
+            since_ns: When this one took the run's lock, by that file's modification time: what was asked later stays.
+        """
         self._folder.mkdir(exist_ok=True)
         for path in self._folder.iterdir():
-            path.unlink()
+            if path.stat().st_mtime_ns < since_ns:
+                path.unlink()
 
     def cancelled(self) -> bool:
         """Says whether the run is to end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,11 +23,34 @@ _SEEN_BY_WORKERS = ("__init__.py", "model", "worker")
 
 @dataclass
 class Worker:
-    """A launched worker: its process (leader of its own group) and the two descriptors it speaks through."""
+    """A launched worker: its process (leader of its own group) and the two descriptors it speaks through.
+
+    As a context manager it leaves nothing of the worker behind.
+    """
 
     process: subprocess.Popen[bytes]
     events: int
     output: int
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+        os.close(self.events)
+        os.close(self.output)
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def sweep(self) -> None:
+        """Kills the worker and whatever it started in its process group."""
+        if self.process.returncode is None:  # the group's id stays taken until its leader is waited for
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def end(self) -> int:
+        """Sweeps the group and returns the exit status of the worker, as `subprocess` counts."""
+        self.sweep()
+        return self.process.wait()
 
 
 def worker_path(cache_dir: Path) -> Path:
@@ -39,9 +63,10 @@ def worker_path(cache_dir: Path) -> Path:
     root = cache_dir / f"worker-{digest}"
     (root / "sdtui").mkdir(parents=True, exist_ok=True)
     for name in _SEEN_BY_WORKERS:
-        link = root / "sdtui" / name
-        if not link.is_symlink():
-            link.symlink_to(package / name)
+        try:
+            (root / "sdtui" / name).symlink_to(package / name)
+        except FileExistsError:
+            continue
     return root
 
 
@@ -63,6 +88,7 @@ def start_worker(job: Job, interpreter: Interpreter, gpu_uuid: str | None, path:
     try:
         process = subprocess.Popen(
             command,
+            bufsize=0,
             cwd=path,
             env=_worker_environ(os.environ, job, interpreter, gpu_uuid),
             stdin=subprocess.PIPE,
@@ -86,9 +112,11 @@ def start_worker(job: Job, interpreter: Interpreter, gpu_uuid: str | None, path:
 
 def start_supervisor(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
     """Starts the supervisor of a run folder in a session of its own: it outlives the terminal."""
+    beside_us = Path(sdtui.__file__).parents[1] == Path.cwd()
+    safe_path = [] if beside_us else ["-P"]  # else any file of the working directory could stand in for a module
     with open(folder / "logs" / "supervisor.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "sdtui.supervisor", str(folder.resolve()), *arguments],
+            [sys.executable, *safe_path, "-m", "sdtui.supervisor", str(folder.resolve()), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -100,7 +128,6 @@ def _hand_over(process: subprocess.Popen[bytes], job: Job) -> None:
     assert process.stdin is not None
     try:
         process.stdin.write(json.dumps(encode(job)).encode() + b"\n")
-        process.stdin.flush()
     except BrokenPipeError:
         return  # it died before reading: its exit says so
 
@@ -109,6 +136,7 @@ def _worker_environ(
     environ: Mapping[str, str], job: Job, interpreter: Interpreter, gpu_uuid: str | None
 ) -> dict[str, str]:
     ours = environments.variables(interpreter.name, environ)
+    ours.pop("PYTHONSAFEPATH", None)  # the worker is found in its working directory
     ours["CUDA_VISIBLE_DEVICES"] = gpu_uuid or ""
     ours["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if job.cell.weights == "random":

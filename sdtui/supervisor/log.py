@@ -28,8 +28,11 @@ class CellLog:
             self._file.write(chunk[:room])
 
     def last_line(self) -> str:
-        """Returns the last line that is not blank."""
-        lines = [line.strip() for line in self._last.decode(errors="replace").splitlines() if line.strip()]
+        """Returns the last line that is not blank, in printable characters."""
+        text = "".join(
+            c if c.isprintable() else "\n" if c in "\r\n" else " " for c in self._last.decode(errors="replace")
+        )
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         return lines[-1] if lines else ""
 
     def close(self) -> None:

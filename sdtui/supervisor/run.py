@@ -6,13 +6,15 @@ import contextlib
 import errno
 import os
 import time
+import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdtui import locks, runs, settings, statistics
 from sdtui.model.cell import Cell
+from sdtui.model.errors import UserError
 from sdtui.model.events import (
     CellFinished,
     CellQueued,
@@ -26,7 +28,7 @@ from sdtui.model.events import (
 )
 from sdtui.model.job import Job
 from sdtui.model.machine import Interpreter, Machine
-from sdtui.model.results import CellSummary, Status
+from sdtui.model.results import CellSummary, Phase, Status
 from sdtui.report.markdown import markdown
 from sdtui.supervisor import limits
 from sdtui.supervisor.control import Control
@@ -48,6 +50,7 @@ class Sitting:
         cells: All cells of the plan, in order.
         device: Of the plan, such as ``cuda:0``.
         retry: Statuses whose cells run again, besides those without a result.
+        silence_s: Longest silence of a worker by phase, in seconds.
     """
 
     cells: Sequence[Cell]
@@ -56,6 +59,7 @@ class Sitting:
     device: str
     sdtui: str
     retry: frozenset[Status] = frozenset()
+    silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)
 
 
 class Supervisor:
@@ -64,10 +68,9 @@ class Supervisor:
     def __init__(self, folder: Path, sitting: Sitting) -> None:
         self._folder = folder
         self._sitting = sitting
-        self._record = runs.read(folder)
         self._control = Control(folder)
         self._lock = locks.Lock(folder / runs.LOCK)
-        self._number = len(self._record.sittings) + 1
+        self._locks = [self._lock]
         self._reserve = folder / ".reserve"
         self._nvml = open_nvml() if sitting.machine.gpu else None
 
@@ -77,8 +80,16 @@ class Supervisor:
         Returns:
             0 where every cell of the run ended ok, else 1.
         """
-        if not self._lock.acquire(f"run {self._record.id}"):
-            print(f"run {self._record.id} has a supervisor already: {runs.lock_state(self._folder).holder}")
+        self._signals = Signals()  # before the lock, which shows others whom to wake
+        try:
+            acquired = self._lock.acquire(f"run {self._folder.name}")
+        except OSError as error:
+            print(f"{self._lock.path}: {error.strerror}", flush=True)
+            return 1
+        if not acquired:
+            print(
+                f"run {self._folder.name} has a supervisor already: {runs.lock_state(self._folder).holder}", flush=True
+            )
             return 1
         try:
             return self._hold()
@@ -87,20 +98,14 @@ class Supervisor:
             self._lock.release()
 
     def _hold(self) -> int:
-        self._control.clear()
+        self._control.clear(self._lock.path.stat().st_mtime_ns)
         self._journal = runs.Journal(self._folder)
-        self._signals = Signals()
+        self._record = runs.read(self._folder)
+        self._number = len(self._record.sittings) + 1
         try:
-            self._reserve.write_bytes(bytes(limits.RESERVE_BYTES))
             finished = self._sit()
-        except OSError as error:
-            if error.errno not in _DISK:
-                raise
-            self._reserve.unlink(missing_ok=True)
-            finished = self._finish("failed", f"{self._folder}: {error.strerror}; free some space, then 'sdtui resume'")
         except Exception as error:
-            self._finish("failed", f"the supervisor failed: {type(error).__name__}: {error}")
-            raise
+            finished = self._give_up(error)
         self._write_report()
         if finished.reason:
             print(finished.reason, flush=True)
@@ -108,20 +113,34 @@ class Supervisor:
 
     def _sit(self) -> RunFinished:
         self._append(self._run_started())
+        self._reserve.write_bytes(os.urandom(limits.RESERVE_BYTES))  # not zeros, which a file system may leave out
         for cell in self._sitting.cells:
             if cell.id not in self._record.cells:
                 self._append(CellQueued(cell.id, cell.without_configs()))
         self._journal.sync()
-        with self._device() as cancelled:
-            for cell in self._sitting.cells:
-                if cancelled or self._cancel_requested():
-                    return self._finish("cancelled", "")
-                if self._is_due(cell):
-                    self._measure(cell)
-        if self._cancel_requested():
+        if any(self._is_due(cell) for cell in self._sitting.cells):
+            with self._device() as held:
+                if held:
+                    self._measure_due()
+        statuses = {self._status(cell) for cell in self._sitting.cells}
+        if self._cancel_requested() and statuses & {None, "cancelled"}:
             return self._finish("cancelled", "")
-        ok = all(self._status(cell) == "ok" for cell in self._sitting.cells)
-        return self._finish("ok" if ok else "incomplete", "")
+        return self._finish("ok" if statuses == {"ok"} else "incomplete", "")
+
+    def _give_up(self, error: Exception) -> RunFinished:
+        """Records why the sitting cannot go on."""
+        self._reserve.unlink(missing_ok=True)
+        if isinstance(error, UserError):
+            reason = str(error)
+        elif isinstance(error, OSError) and error.errno in _DISK:
+            reason = f"{error.filename or self._folder}: {error.strerror}; free some space, then 'sdtui resume'"
+        else:
+            traceback.print_exception(error)
+            reason = f"the supervisor failed: {type(error).__name__}: {error}"
+        try:
+            return self._finish("failed", reason)
+        except OSError:  # not even the reserve's room was left; the supervisor's log says why
+            return RunFinished(self._number, "failed", {}, reason)
 
     def _run_started(self) -> RunStarted:
         sitting = self._sitting
@@ -138,21 +157,29 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _device(self) -> Iterator[bool]:
-        """Holds the device's lock; gives whether the run was cancelled while it waited."""
+        """Holds the device's lock; gives whether it came to that before the run was cancelled."""
         gpu = self._sitting.machine.gpu
         lock = locks.Lock(settings.locks_dir() / f"{gpu.uuid if gpu else 'cpu'}.lock", shared_by_users=True)
         told: locks.Holder | None = None
-        while not (held := lock.acquire(f"run {self._record.id}")) and not self._cancel_requested():
+        while not (held := lock.acquire(f"run {self._folder.name}")) and not self._cancel_requested():
             holder = locks.query(lock.path).holder
             if holder is not None and holder != told:
                 told = holder
                 self._append(Log(f"waiting for {self._sitting.machine.device_name}: in use by {holder}"))
             self._signals.wait(limits.POLL_S)
-            self._lock.beat()
+            self._beat()
+        self._locks.append(lock)
         try:
-            yield not held
+            yield held
         finally:
             lock.release()
+
+    def _measure_due(self) -> None:
+        for cell in self._sitting.cells:
+            if self._cancel_requested():
+                return
+            if self._is_due(cell):
+                self._measure(cell)
 
     def _is_due(self, cell: Cell) -> bool:
         status = self._status(cell)
@@ -169,6 +196,7 @@ class Supervisor:
         interpreter = next(e for e in self._sitting.environments if e.name == cell.slot.environment)
         gpu = self._sitting.machine.gpu
         job = Job(cell, "cuda:0" if gpu else "cpu", str(self._folder / "outputs"))
+        log = CellLog(self._folder / "logs" / f"{cell.id}.log")
         sampling = Sampling(self._nvml, gpu.uuid if gpu else None)
         started = time.time()
         try:
@@ -177,13 +205,14 @@ class Supervisor:
             if error.errno in _DISK:
                 raise
             self._append(CellStarted(cell.id, self._number, 0))
-            self._end(CellFinished(cell.id, "failed", "import", None, f"{interpreter.python}: {error.strerror}"))
+            reason = f"{error.filename or interpreter.python}: {error.strerror}"
+            self._end(CellFinished(cell.id, "failed", "import", None, reason))
             return
-        log = CellLog(self._folder / "logs" / f"{cell.id}.log")
-        self._append(CellStarted(cell.id, self._number, worker.process.pid), started)
-        around = Watched(self._take, lambda: self._reason_to_cancel(cell), self._signals, limits.SILENCE_S)
-        watch = Watch(cell.id, worker, log, sampling, around)
-        ending = watch.run()
+        with worker:
+            self._append(CellStarted(cell.id, self._number, worker.process.pid), started)
+            around = Watched(self._take, lambda: self._reason_to_cancel(cell), self._signals, self._sitting.silence_s)
+            watch = Watch(cell.id, worker, log, sampling, around)
+            ending = watch.run()
         log.close()
         finished = time.time()
         self._end(replace(ending, summary=self._summary(cell.id, started, finished, watch)), finished)
@@ -208,13 +237,17 @@ class Supervisor:
         )
 
     def _reason_to_cancel(self, cell: Cell) -> str | None:
-        self._lock.beat()
+        self._beat()
         if self._cancel_requested():
             return "the run was cancelled"
         return "skipped" if cell.id in self._control.skipped() else None
 
     def _cancel_requested(self) -> bool:
         return self._signals.terminated or self._control.cancelled()
+
+    def _beat(self) -> None:
+        for lock in self._locks:
+            lock.beat()
 
     def _finish(self, status: RunStatus, reason: str) -> RunFinished:
         known = [cell for cell in self._sitting.cells if cell.id in self._record.cells]
@@ -225,7 +258,10 @@ class Supervisor:
         return finished
 
     def _write_report(self) -> None:
-        runs.write_atomically(self._folder / "report.md", markdown([self._record]))
+        try:
+            runs.write_atomically(self._folder / "report.md", markdown([self._record]))
+        except OSError as error:
+            print(f"{self._folder / 'report.md'}: {error.strerror}; 'sdtui report' can still write it elsewhere")
 
     def _append(self, event: Event, t: float | None = None) -> None:
         self._take(Stamped(time.time() if t is None else t, event))

@@ -1,4 +1,4 @@
-"""Signals to a supervisor: SIGUSR1 only wakes it, SIGTERM ends the run, a terminal's hang-up changes nothing."""
+"""Signals to a supervisor: SIGUSR1 only wakes it, SIGTERM and SIGINT end the run, a hang-up changes nothing."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Signals:
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         signal.signal(signal.SIGUSR1, lambda *_: None)
         signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGINT, self._terminate)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def wait(self, seconds: float) -> None:

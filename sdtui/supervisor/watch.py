@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdtui.model.codec import DecodeError
 from sdtui.model.events import CallFinished, CellFinished, CellPhase, Log, Stamped, Step, Telemetry, from_line
@@ -21,6 +20,7 @@ from sdtui.supervisor.signals import Signals
 
 _FROM_WORKERS = (CellPhase, Step, CallFinished, CellFinished, Log)
 _CHUNK = 1 << 16
+_SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -60,25 +60,21 @@ class Watch:
         self._event_bytes = 0
 
     def run(self) -> CellFinished:
-        """Follows the worker until it is gone, and sweeps its process group.
+        """Follows the worker until it is gone, with its process group.
 
         Returns:
             How the cell ended, without summary.
         """
-        process = self._worker.process
-        exit_fd = os.pidfd_open(process.pid)
+        exit_fd = os.pidfd_open(self._worker.process.pid)
         try:
             with selectors.DefaultSelector() as selector:
                 for descriptor in (self._worker.events, self._worker.output, self._around.signals.descriptor, exit_fd):
                     selector.register(descriptor, selectors.EVENT_READ)
                 ending = self._loop(selector, exit_fd)
         finally:
-            _kill_group(process)
-            for descriptor in (exit_fd, self._worker.events, self._worker.output):
-                os.close(descriptor)
-            assert process.stdin is not None
-            process.stdin.close()
-        return ending or self._death()
+            os.close(exit_fd)
+        status = self._worker.end()
+        return ending or self._death(status)
 
     def mean(self, field: str) -> float | None:
         """Returns the mean of a telemetry field over the measured calls (over all where none was measured)."""
@@ -95,18 +91,20 @@ class Watch:
             now = time.monotonic()
             if now >= next_poll:
                 next_poll = now + limits.POLL_S
-                reason = self._around.idle()
-                if reason:
+                if reason := self._around.idle():
                     return self._ended("cancelled", reason)
             self._sample(now)
-            ready = {key.fd for key, _ in selector.select(max(0.0, min(next_poll, self._sampler.next_due()) - now))}
+            due = next_poll if self._finished else min(next_poll, self._sampler.next_due())
+            ready = {key.fd for key, _ in selector.select(max(0.0, due - now))}
             if self._around.signals.descriptor in ready:
                 self._around.signals.drain()
                 next_poll = 0.0
             if ending := self._read(ready, selector) or self._overdue():
                 return ending
-            if exit_fd in ready and not ready & {self._worker.events, self._worker.output}:
-                return self._finished
+            if exit_fd in ready:
+                self._worker.sweep()  # what it left behind could go on writing
+                if not ready & {self._worker.events, self._worker.output}:
+                    return self._finished
 
     def _read(self, ready: set[int], selector: selectors.BaseSelector) -> CellFinished | None:
         if self._worker.output in ready:
@@ -124,6 +122,8 @@ class Watch:
         return None
 
     def _take_events(self, chunk: bytes) -> CellFinished | None:
+        if self._finished is not None:
+            return None
         self._event_bytes += len(chunk)
         if self._event_bytes > limits.EVENT_BYTES:
             return self._ended("failed", f"the worker flooded its events (over {limits.EVENT_BYTES >> 20} MiB)")
@@ -138,15 +138,18 @@ class Watch:
                 if not isinstance(stamped.event, _FROM_WORKERS) or stamped.event.cell != self._cell:
                     raise DecodeError(f"not this worker's to say: {stamped.event.KIND}")
             except DecodeError as error:
-                return self._ended("failed", f"the worker sent an unreadable event ({error}): {line[:80]!r}")
+                why = str(error)[:_SHOWN_CHARS]
+                return self._ended("failed", f"the worker sent an unreadable event ({why}): {line[:80]!r}")
             self._take(stamped)
+            if self._finished is not None:
+                break
         return None
 
     def _take(self, stamped: Stamped) -> None:
         self._last_event = time.monotonic()
         event = stamped.event
         if isinstance(event, CellFinished):
-            self._finished = event
+            self._finished = replace(event, reason=" ".join(event.reason.split()))
             return
         if isinstance(event, CellPhase):
             self._phase = event.phase
@@ -165,32 +168,26 @@ class Watch:
                 self._around.record(Stamped(time.time(), Log(f"NVML: {trouble}", "warning", self._cell)))
 
     def _overdue(self) -> CellFinished | None:
-        silent = time.monotonic() - self._last_event
-        if self._finished is not None:
-            return self._finished if silent > limits.EXIT_S else None
-        limit = self._around.silence_s[self._phase]
-        if silent > limit:
+        limit = limits.EXIT_S if self._finished else self._around.silence_s[self._phase]
+        if time.monotonic() - self._last_event > limit:
             return self._ended("timeout", f"no event for {limit:g} s in {self._phase}")
         return None
 
-    def _death(self) -> CellFinished:
-        status = self._worker.process.returncode
-        if status < 0:
-            name = signal.Signals(-status).name
-            hint = " (the kernel's out-of-memory killer?)" if status == -signal.SIGKILL else ""
-            how = f"the worker was killed by {name}{hint}"
-        else:
-            how = f"the worker exited with status {status} before the cell ended"
+    def _death(self, status: int) -> CellFinished:
+        how = _killed_by(-status) if status < 0 else f"exited with status {status} before the cell ended"
         last = self._log.last_line()
-        return self._ended("failed", f"{how}; it last printed: {last[:200]}" if last else how)
+        return self._ended(
+            "failed", f"the worker {how}" + (f"; it last printed: {last[:_SHOWN_CHARS]}" if last else "")
+        )
 
     def _ended(self, status: Status, reason: str) -> CellFinished:
-        return CellFinished(self._cell, status, self._phase, self._call, reason)
+        """Returns how the cell ended: as the worker said where it did, whatever became of it afterwards."""
+        return self._finished or CellFinished(self._cell, status, self._phase, self._call, reason)
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _killed_by(number: int) -> str:
     try:
-        os.killpg(process.pid, signal.SIGKILL)  # the group's id stays taken until the leader is waited for
-    except ProcessLookupError:
-        pass
-    process.wait()
+        name = signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        name = f"signal {number}"
+    return f"was killed by {name}" + (" (the kernel's out-of-memory killer?)" if number == signal.SIGKILL else "")
