@@ -33,6 +33,8 @@ def plan_to_toml(plan: Plan) -> str:
     Component configs are written as JSON text, since TOML has no null.
     """
     table: dict[str, Any] = {key: getattr(plan, key) for key in _KEYS if getattr(plan, key) is not None}
+    if plan.timeouts:
+        table["timeouts"] = plan.timeouts
     if plan.mode_definitions:
         table["mode"] = plan.mode_definitions
     if plan.pipeline_definitions:

@@ -120,7 +120,7 @@ def _is_path(source: str) -> bool:
 
 
 def _partial(keys: PlanKeys, where: str, folder: Path) -> PartialPlan:
-    values = {key: getattr(keys, key) for key in FLAGS if getattr(keys, key) is not None}
+    values = {key: getattr(keys, key) for key in PlanKeys.model_fields if getattr(keys, key) is not None}
     if "weights" in values:
         values["weights"] = _weights(values["weights"], folder, f"{where}: weights")
     return PartialPlan(values, {key: f"{where}: {key}" for key in values})

@@ -16,10 +16,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from sdtui.model.cell import AttentionProcessor, Dtype, InputSource, MemoryFormat, Scale
 from sdtui.model.errors import UserError, nearest
+from sdtui.model.results import Phase
 
 Positive = Annotated[int, Field(ge=1)]
 Pixels = Annotated[int, Field(ge=8, multiple_of=8)]
 Text = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[float, Field(ge=1)]
 
 
 def _device(text: str) -> str:
@@ -160,6 +162,7 @@ class PlanKeys(Table):
     guidance: Annotated[float, Field(ge=0)] | None = None
     dtype: Dtype | None = None
     prompt: str | None = None
+    timeouts: dict[Phase, Seconds] | None = None
 
 
 class PlanTable(PlanKeys):
@@ -218,7 +221,8 @@ def check(schema: type[T], table: Mapping[str, Any], where: str, flags: Mapping[
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    parts = [part for part in location if part != "[key]"]  # pydantic's mark of a key that is wrong
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
 
 
 def _mistake(schema: type[Table], error: dict[str, Any]) -> str:
@@ -234,7 +238,7 @@ def _mistake(schema: type[Table], error: dict[str, Any]) -> str:
     if kind in ("too_short", "string_too_short"):
         return "must not be empty"
     if kind == "greater_than_equal":
-        return f"{shown} is too small; the least is {context['ge']}"
+        return f"{shown} is too small; the least is {context['ge']:g}"
     if kind == "multiple_of":
         return f"{shown} is no multiple of {context['multiple_of']}; did you mean {max(8, round(value / 8) * 8)}?"
     if kind == "value_error":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sdtui.model.cell import Dtype, Scale
+from sdtui.model.results import Phase
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Plan:
         device: ``cuda:N`` (as nvidia-smi counts, within ``CUDA_VISIBLE_DEVICES``), ``cuda:GPU-…`` or ``cpu``.
         steps: ``None`` takes each pipeline's own; likewise size, guidance, dtype and prompt.
         size: Width and height of the output, in pixels.
+        timeouts: Longest silence of a worker by phase, in seconds; phases that are left out keep sdtui's own.
         mode_definitions: Modes of the person's own, by name: TOML tables of the catalog's schema.
         pipeline_definitions: Pipelines of the person's own, likewise.
     """
@@ -36,5 +38,6 @@ class Plan:
     guidance: float | None = None
     dtype: Dtype | None = None
     prompt: str | None = None
+    timeouts: Mapping[Phase, float] = field(default_factory=dict)
     mode_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pipeline_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

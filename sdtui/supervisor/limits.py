@@ -13,8 +13,11 @@ SILENCE_S: Mapping[Phase, float] = {
     "warm-up": 1800,
     "measure": 900,
 }
-"""Seconds without an event, by phase, after which a cell ends as ``timeout``. Loading may download; compiling emits
-nothing until its first step; every step is an event, so slow hardware is not mistaken for a hang."""
+"""Seconds without an event, by phase, after which a cell ends as ``timeout``; a plan may say otherwise.
+
+Loading may download; compiling emits nothing until its first step. Every step is an event, so slow hardware is not
+mistaken for a hang.
+"""
 
 EXIT_S = 30.0
 """How long a worker may take to exit after its last event."""

@@ -12,6 +12,7 @@ from sdtui.catalog.plans import resolve_plan
 from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
 from sdtui.model.results import Status
+from sdtui.supervisor import limits
 from sdtui.supervisor.run import Sitting
 from sdtui.telemetry.machine import describe_machine
 from sdtui.telemetry.nvml import resolve_device
@@ -43,6 +44,7 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         device=plan.device,
         sdtui=VERSION,
         retry=retry,
+        silence_s={**limits.SILENCE_S, **plan.timeouts},
     )
 
 

@@ -150,10 +150,16 @@ def test_the_docs_plan_is_readable():
 
 
 def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
-    keys = set(Plan.__dataclass_fields__) - {"mode_definitions", "pipeline_definitions"}
+    keys = set(Plan.__dataclass_fields__) - {"timeouts", "mode_definitions", "pipeline_definitions"}
     assert set(FLAGS) == keys
     plan = resolve(steps=9, size=64, guidance=2.0, dtype="float32", prompt="x")
     assert set(tomllib.loads(plan_to_toml(plan))) == keys
+
+
+def test_timeouts_are_read_and_written_again(write):
+    plan = resolve(write('pipelines = ["sd-txt2img"]\n[timeouts]\nmeasure = 30\nwarm-up = 2.5\n'))
+    assert plan.timeouts == {"measure": 30.0, "warm-up": 2.5}
+    assert resolve(write(plan_to_toml(plan))) == plan
 
 
 @pytest.mark.parametrize(
@@ -172,6 +178,10 @@ def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
         ("batch_sizes = []", "plan.toml: batch_sizes: must not be empty"),
         ("pipelines = []", "plan.toml: pipelines: must not be empty"),
         ("modes = []", "plan.toml: modes: must not be empty"),
+        ("timeouts.mesure = 9", "plan.toml: timeouts.mesure: \"mesure\" is not allowed; did you mean 'measure'?"),
+        ("timeouts.measure = 0", "plan.toml: timeouts.measure: 0 is too small; the least is 1"),
+        ('timeouts.measure = "9"', 'plan.toml: timeouts.measure: "9" is no number'),
+        ("timeouts = 9", "plan.toml: timeouts: 9 is no table"),
         ("environments = []", "plan.toml: environments: must not be empty"),
         ("batch_sizes = [4, 4]", "plan.toml: batch_sizes: 4 is there twice, which makes the same cell twice"),
         ('modes = ["compile", "compile"]', "plan.toml: modes: compile is there twice"),
