@@ -85,8 +85,7 @@ def watch(name: str, runs_dir: Path | None) -> int:
 def _start(folder: Path, arguments: list[str], sitting: int, detach: bool) -> int:
     supervisor = start_supervisor(folder, arguments)
     if detach:
-        print(folder)
-        return 0
+        return _leave(folder, supervisor)
 
     def alive() -> bool:
         return supervisor.poll() is None
@@ -95,6 +94,17 @@ def _start(folder: Path, arguments: list[str], sitting: int, detach: bool) -> in
         return _follow(folder, alive, sitting)
     except KeyboardInterrupt:
         return _interrupted(folder, supervisor, alive, sitting)
+
+
+def _leave(folder: Path, supervisor: subprocess.Popen[bytes]) -> int:
+    """Returns once the supervisor holds its run, so that whoever watches or cancels it next finds it running."""
+    while supervisor.poll() is None and not runs.lock_state(folder).held:
+        time.sleep(0.02)
+    if supervisor.returncode not in (None, 0, 1):
+        print(f"run {folder.name}: did not start; {_last_words(folder)}", file=sys.stderr)
+        return 1
+    print(folder)
+    return 0
 
 
 def _interrupted(folder: Path, supervisor: subprocess.Popen[bytes], alive: Callable[[], bool], sitting: int) -> int:
