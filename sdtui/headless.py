@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from sdtui.model.results import STATUSES
 from sdtui.report.markdown import tables_markdown
 from sdtui.supervisor.control import request_cancel
 from sdtui.supervisor.launch import start_supervisor
+from sdtui.supervisor.limits import RESERVE_BYTES
 from sdtui.supervisor.prepare import prepare, prepare_plan, refuse_differences
 from sdtui.telemetry.nvml import resolve_device
 
@@ -134,6 +136,8 @@ def _follow(folder: Path, alive: Callable[[], bool], sitting: int) -> int:
 
 
 def _last_words(folder: Path) -> str:
+    if shutil.disk_usage(folder).free < RESERVE_BYTES:
+        return f"there is no space left on its disk; free some, then 'sdtui resume {folder.name}'"
     log = folder / "logs" / "supervisor.log"
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return f"{log} ends with: {lines[-1]}" if lines else f"'sdtui resume {folder.name}' goes on with it"
