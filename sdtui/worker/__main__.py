@@ -14,6 +14,7 @@ from sdtui.model.events import CellFinished, CellPhase
 from sdtui.model.job import Job
 from sdtui.worker.emitter import Emitter
 from sdtui.worker.lifeline import die_at_end_of_input, die_with_parent
+from sdtui.worker.reasons import one_line
 
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "xformers", "triton")
 
@@ -30,7 +31,7 @@ def main() -> None:
         versions = _import_libraries(job)
     except Exception as error:
         traceback.print_exc()
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = one_line(f"{type(error).__name__}: {error}")
         emitter.emit(CellFinished(job.cell.id, "failed", "import", None, reason))
         emitter.flush()
         return

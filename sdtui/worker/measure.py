@@ -74,7 +74,7 @@ class _Measurement:
             for loaded in stages:
                 self._call(loaded, call, stages)
             self._emitter.flush()
-        self._check(stages[-1])
+        self._check(stages)
 
     def _load(self, stage: Stage) -> LoadedStage:
         pipe = build(stage, self._cell.seed, self._job.device, self._dtype)
@@ -124,7 +124,9 @@ class _Measurement:
             peak_reserved_mib=reserved,
         )
 
-    def _check(self, last: LoadedStage) -> None:
-        latents = last.timer.final_latents
-        outputs.save(last.images, latents, Path(self._job.outputs), self._cell.id)
-        outputs.check(last.images, latents)
+    def _check(self, stages: list[LoadedStage]) -> None:
+        """Keeps the last stage's output; checks every stage's, since a later one need not be fed with it."""
+        last = stages[-1]
+        outputs.save(last.images, last.timer.final_latents, Path(self._job.outputs), self._cell.id)
+        for loaded in stages:
+            outputs.check(loaded.images, loaded.timer.final_latents, loaded.stage.name)

@@ -13,19 +13,21 @@ from safetensors.torch import save_file
 from sdtui.worker.outcome import OutputError
 
 
-def check(images: Any, latents: torch.Tensor | None) -> None:
+def check(images: Any, latents: torch.Tensor | None, stage: str) -> None:
     """Checks that an output is made of numbers, and not of one number.
 
     Args:
         images: What the pipeline returned: a tensor or array, or PIL images.
         latents: What went into the VAE's decoder; ``None`` for a pipeline of pixels.
+        stage: Whose output it is.
 
     Raises:
         OutputError: It holds NaN or infinity, or is constant.
     """
+    where = "" if stage == "main" else f" of stage {stage}"
     if latents is not None:
-        _check("final latents", latents)
-    _check("image", _pixels(images))
+        _check(f"final latents{where}", latents)
+    _check(f"image{where}", _pixels(images))
 
 
 def save(images: Any, latents: torch.Tensor | None, folder: Path, name: str) -> None:
@@ -50,6 +52,6 @@ def _check(what: str, values: torch.Tensor) -> None:
     values = values.detach().float()
     bad = int((~torch.isfinite(values)).sum())
     if bad:
-        raise OutputError(f"output check: {bad} of {values.numel()} values of the {what} are NaN or infinite")
+        raise OutputError(f"output check: {bad} of {values.numel()} values are NaN or infinite in the {what}")
     if values.min() == values.max():
         raise OutputError(f"output check: the {what} is constant ({values.min().item():g})")
