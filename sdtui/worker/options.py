@@ -68,6 +68,8 @@ def _set_processor(denoiser: Any, kind: str, where: str) -> None:
     if kind == "xformers":
         _use_xformers(denoiser, where)
         return
+    if not hasattr(denoiser, "set_attn_processor"):
+        raise UnsupportedError(f"{where} has no set_attn_processor")
     added = {name for name, module in denoiser.named_modules() if getattr(module, "added_kv_proj_dim", None)}
     denoiser.set_attn_processor(
         {
@@ -105,6 +107,8 @@ def _fuse(denoiser: Any, where: str) -> None:
         denoiser.fuse_qkv_projections()
     except ValueError as error:
         raise UnsupportedError(f"{where}: {error}") from error
+    if not any(getattr(module, "fused_projections", False) for module in denoiser.modules()):  # ControlNetModel
+        raise UnsupportedError(f"{where}: this diffusers' fuse_qkv_projections fuses nothing in it")
 
 
 def _apply_vae(mode: Mode, stage: Stage, pipe: Any) -> None:
