@@ -40,6 +40,15 @@ class Timing:
     other_ms: float
 
 
+@dataclass(frozen=True)
+class _Interval:
+    """A step whose end the device may not have reached."""
+
+    start: Any
+    end: Any
+    forwards: int
+
+
 @dataclass
 class _Loop:
     """The denoising loop of the present call, as far as it has come."""
@@ -53,7 +62,7 @@ class _Loop:
     host_start: float = 0.0
     host_ms: float = 0.0
     last: Any = None
-    pending: deque[tuple[Any, int]] = field(default_factory=deque)
+    pending: deque[_Interval] = field(default_factory=deque)
 
 
 class StepBar:
@@ -145,9 +154,11 @@ class PipelineTimer:
     def end_step(self) -> None:
         """Marks the end of a step and reports those that the device has completed."""
         loop = self._loop
-        loop.pending.append((self._clock.mark(), loop.forwards - loop.forwards_before))
+        mark = self._clock.mark()
+        loop.pending.append(_Interval(loop.last, mark, loop.forwards - loop.forwards_before))
+        loop.last = mark
         loop.forwards_before = loop.forwards
-        while loop.pending and self._clock.reached(loop.pending[0][0]):
+        while loop.pending and self._clock.reached(loop.pending[0].end):
             self._report_step()
 
     def end_loop(self) -> None:
@@ -160,14 +171,13 @@ class PipelineTimer:
 
     def _report_step(self) -> None:
         loop = self._loop
-        mark, forwards = loop.pending.popleft()
-        ms = self._clock.between_ms(loop.last, mark)
-        loop.last = mark
+        interval = loop.pending.popleft()
+        ms = self._clock.between_ms(interval.start, interval.end)
         loop.steps += 1
         loop.ms += ms
-        loop.forwards_in_steps += forwards
+        loop.forwards_in_steps += interval.forwards
         if self._on_step is not None:
-            self._on_step(loop.steps, loop.total, ms, forwards)
+            self._on_step(loop.steps, loop.total, ms, interval.forwards)
 
     def _timing(self, device_ms: float, wall_ms: float) -> Timing:
         loop = self._loop
