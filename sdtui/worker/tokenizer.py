@@ -16,6 +16,7 @@ def byte_tokenizer(model_max_length: int) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
         (Path(folder) / "merges.txt").write_text("#version: 0.2\n")
+        (Path(folder) / "tokenizer_config.json").write_text('{"tokenizer_class": "CLIPTokenizer"}')
         return transformers.CLIPTokenizer.from_pretrained(folder, model_max_length=model_max_length)
 
 
