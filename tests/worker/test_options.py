@@ -1,0 +1,286 @@
+"""Every mode is applied for real, or refused with a reason."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models import attention_processor as processors
+from safetensors.torch import load_file
+from tiny_cells import CATALOG, Recorder, cell_of, pipe_of
+
+from sdtui.model.cell import CompileOptions, Mode
+from sdtui.model.events import CallFinished, CellFinished, CellPhase, Step
+from sdtui.model.job import Job
+from sdtui.worker import measure, options
+
+SD, CONTROLNET, IF = ("sd-txt2img", 0), ("sd-controlnet", 0), ("if", 0)
+UPSCALER = ("if", 2)
+
+
+def applied(place, **wishes):
+    pipeline, stage = place
+    cell = cell_of(pipeline)
+    pipe = pipe_of(cell, stage)
+    options.apply(Mode("mine", "mine", **wishes), cell.stages[stage], pipe)
+    return pipe
+
+
+def refused(place, **wishes):
+    with pytest.raises(options.UnsupportedError) as caught:
+        applied(place, **wishes)
+    return str(caught.value)
+
+
+def processor_types(denoiser):
+    return {type(processor) for processor in denoiser.attn_processors.values()}
+
+
+def test_these_are_the_shipped_modes():
+    """A new one needs tests here."""
+    assert set(CATALOG.modes) == {
+        *("no-compile", "compile", "sdpa-attention", "vanilla-attention", "xformers", "channels-last"),
+        *("compile-channels-last", "bf16", "max-autotune"),
+    }
+
+
+# ---------------------------------------------------------------------------------------- processors and layouts
+
+
+@pytest.mark.parametrize(
+    ("place", "wish", "expected"),
+    [
+        (SD, "sdpa", {processors.AttnProcessor2_0}),
+        (SD, "vanilla", {processors.AttnProcessor}),
+        (UPSCALER, "sdpa", {processors.AttnProcessor2_0}),
+        (IF, "sdpa", {processors.AttnAddedKVProcessor2_0}),
+        (IF, "vanilla", {processors.AttnAddedKVProcessor}),
+    ],
+)
+def test_attention_processors_are_set(place, wish, expected):
+    assert processor_types(applied(place, attention_processor=wish).unet) == expected
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"), [("sdpa", processors.AttnProcessor2_0), ("vanilla", processors.AttnProcessor)]
+)
+def test_every_denoiser_gets_its_processors(wish, expected):
+    pipe = applied(CONTROLNET, attention_processor=wish)
+    assert processor_types(pipe.unet) == processor_types(pipe.controlnet) == {expected}
+
+
+@pytest.mark.parametrize("place", [SD, CONTROLNET, IF])
+def test_channels_last_is_the_denoisers_layout_alone(place):
+    pipe = applied(place, memory_format="channels_last")
+    for name in ("unet", "controlnet"):
+        kernels = [p for p in getattr(pipe, name, torch.nn.Module()).parameters() if p.dim() == 4 and p.shape[-1] > 1]
+        assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+        assert all(not kernel.is_contiguous() for kernel in kernels if kernel.shape[1] > 1)
+        assert kernels or not hasattr(pipe, name)
+    assert not hasattr(pipe, "vae") or pipe.vae.decoder.conv_in.weight.is_contiguous()
+
+
+def test_fused_projections():
+    unet = applied(SD, fuse_qkv=True).unet
+    attentions = [module for module in unet.modules() if isinstance(module, processors.Attention)]
+    assert attentions
+    assert all(attention.fused_projections for attention in attentions)
+    assert processor_types(unet) == {processors.FusedAttnProcessor2_0}
+
+
+@pytest.mark.parametrize(
+    ("wishes", "reason"),
+    [
+        ({"fuse_qkv": True}, "part has no fused QKV projections"),
+        ({"attention_processor": "sdpa"}, "part has no set_attn_processor"),
+        ({"attention_processor": "vanilla"}, "part has no set_default_attn_processor"),
+    ],
+)
+def test_a_denoiser_without_the_method_is_refused(wishes, reason):
+    pipe = SimpleNamespace(part=torch.nn.Linear(2, 2))
+    stage = dataclasses.replace(cell_of().stages[0], denoisers=("part",))
+    with pytest.raises(options.UnsupportedError, match=reason):
+        options.apply(Mode("mine", "mine", **wishes), stage, pipe)
+
+
+def test_vae_options():
+    vae = applied(SD, vae_slicing=True).vae
+    assert (vae.use_slicing, vae.use_tiling) == (True, False)
+    vae = applied(SD, vae_tiling=True).vae
+    assert (vae.use_slicing, vae.use_tiling) == (False, True)
+
+
+# ----------------------------------------------------------------------------------------------------- refusals
+
+
+def test_refusals_name_the_part_and_the_reason(monkeypatch):
+    assert refused(SD, attention_processor="xformers") == "xformers is not installed in this environment"
+    assert refused(IF, fuse_qkv=True).startswith("unet of stage I: `fuse_qkv_projections()` is not supported")
+    assert refused(UPSCALER, attention_backend="flash").startswith("unet of stage III does not dispatch attention")
+    # diffusers 0.35 to 0.42 take the call there and do nothing
+    assert refused(CONTROLNET, fuse_qkv=True) == (
+        "controlnet: this diffusers' fuse_qkv_projections fuses nothing in it"
+    )
+    assert refused(IF, vae_slicing=True) == "stage I has no VAE: no VAE option applies to it"
+    assert refused(SD, attention_backend="flash") == (
+        "unet does not dispatch attention: no attention_backend applies to it"
+    )
+
+
+def test_xformers_that_cannot_run_here_is_refused(monkeypatch):
+    monkeypatch.setattr(options.importlib.util, "find_spec", lambda name: name == "xformers" or None)
+    assert refused(SD, attention_processor="xformers").startswith("unet: xformers: ")
+
+
+@pytest.mark.parametrize("name", ["tf32", "cudnn_benchmark"])
+def test_options_of_a_gpu_are_refused_on_a_cpu(name, measured):
+    cell = dataclasses.replace(cell_of(), mode=Mode("mine", "mine", **{name: True}))
+    run = measured(cell)
+    assert run.events == [CellFinished(cell.id, "unsupported", "load", None, f"{name} needs a CUDA device")]
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "mode", "reason"),
+    [
+        ("sd-txt2img", "xformers", "xformers is not installed in this environment"),
+        ("sd-controlnet", "compile-channels-last", "controlnet: this diffusers' fuse_qkv_projections fuses nothing"),
+        ("if-cascade", "compile-channels-last", "unet of stage I: `fuse_qkv_projections()` is not supported"),
+    ],
+)
+def test_cell_of_a_mode_that_the_pipeline_cannot_take_is_unsupported(measured, pipeline, mode, reason):
+    run = measured(cell_of(pipeline, mode))
+    assert (run.end.status, run.end.phase, run.end.call) == ("unsupported", "load", None)
+    assert run.end.reason.startswith(reason)
+
+
+# ------------------------------------------------------------------------------------------- what the modes compute
+
+
+@pytest.fixture(scope="module")
+def latents(tmp_path_factory):
+    """Final latents of the shipped eager modes."""
+    made = {}
+    for mode in ("no-compile", "sdpa-attention", "vanilla-attention", "channels-last", "bf16"):
+        cell, outputs, recorder = cell_of(mode=mode), tmp_path_factory.mktemp(mode), Recorder()
+        measure.measure(Job(cell, "cpu", str(outputs)), recorder)
+        assert recorder.events[-1].status == "ok"
+        made[mode] = load_file(outputs / f"{cell.id}.safetensors")["latents"]
+    return made
+
+
+@pytest.mark.parametrize("mode", ["sdpa-attention", "vanilla-attention", "channels-last"])
+def test_eager_modes_compute_the_same(latents, mode):
+    assert relative_l2(latents[mode], latents["no-compile"]) < 1e-4
+
+
+def test_bf16_runs_in_bf16_and_is_near(latents):
+    assert latents["bf16"].dtype == torch.bfloat16
+    assert 1e-4 < relative_l2(latents["bf16"], latents["no-compile"]) < 0.05
+
+
+def relative_l2(values, reference):
+    return float((values.float() - reference).norm() / reference.norm())
+
+
+def test_fused_projections_compute_the_same(measured):
+    plain = measured(cell_of())
+    fused = measured(dataclasses.replace(cell_of(), mode=Mode("mine", "mine", fuse_qkv=True)))
+    one, two = (np.asarray(run.images["main"][0][0]).astype(int) for run in (plain, fused))
+    assert fused.end.status == "ok"
+    assert abs(one - two).max() <= 1
+
+
+# -------------------------------------------------------------------------------------------------- compilation
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("compile", {"backend": "inductor", "mode": "reduce-overhead", "fullgraph": True, "dynamic": None}),
+        ("max-autotune", {"backend": "inductor", "mode": "max-autotune", "fullgraph": True, "dynamic": None}),
+    ],
+)
+def test_compiling_modes_hand_every_denoiser_to_torch(monkeypatch, mode, expected):
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda module, **wish: asked.append((module, wish)) or module)
+    for pipeline in ("sd-controlnet", "if"):
+        cell = cell_of(pipeline, mode)
+        for number, stage in enumerate(cell.stages):
+            pipe = pipe_of(cell, number)
+            denoisers = [getattr(pipe, name) for name in stage.denoisers]
+            options.apply(cell.mode, stage, pipe)
+            assert asked == [(denoiser, expected) for denoiser in denoisers]
+            asked.clear()
+
+
+def test_compile_channels_last_is_all_of_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda module, **wish: asked.append((module, wish)) or module)
+    cell = cell_of(mode="compile-channels-last")
+    pipe = pipe_of(cell)
+    unet = pipe.unet
+    options.apply(cell.mode, cell.stages[0], pipe)
+    ((module, wish),) = asked
+    assert module is unet
+    assert (wish["mode"], wish["fullgraph"]) == ("reduce-overhead", True)
+    assert unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    assert processor_types(unet) == {processors.FusedAttnProcessor2_0}
+
+
+def test_compiled_denoisers_replace_the_pipelines_own():
+    pipe = applied(CONTROLNET, compile=CompileOptions("eager"))
+    assert isinstance(pipe.unet, torch._dynamo.OptimizedModule)
+    assert isinstance(pipe.controlnet, torch._dynamo.OptimizedModule)
+
+
+def compiled(cell, **wishes):
+    """The cell through torch.compile's tracer and no code generator: fast, and any graph break is an error."""
+    return dataclasses.replace(
+        cell, mode=Mode("mine", "mine", compile=CompileOptions("eager", fullgraph=True, **wishes))
+    )
+
+
+def test_a_compiled_denoiser_is_timed_and_counted_like_an_eager_one(measured):
+    torch._dynamo.reset()
+    eager = measured(cell_of(calls=2, steps=3))
+    run = measured(compiled(cell_of(calls=2, steps=3)))
+    assert run.end == CellFinished(run.cell.id, "ok", "measure", 2)
+    assert [event.phase for event in run.of(CellPhase)] == ["compile", "measure"]
+    assert [(event.steps, event.forwards) for event in run.of(CallFinished)] == [(3, 4)] * 2
+    assert [event.forwards for event in run.of(Step)] == [2, 1, 1] * 2
+    first, second = run.of(CallFinished)
+    assert first.loop_ms > 2 * second.loop_ms  # compiled in the first
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    for call in (0, 1):
+        assert np.array_equal(np.asarray(run.images["main"][call][0]), np.asarray(eager.images["main"][call][0]))
+
+
+def test_graph_break_in_a_full_graph_fails_the_cell(measured, monkeypatch):
+    torch._dynamo.reset()
+    build = measure.build
+
+    def breaking(*args):
+        pipe = build(*args)
+        forward = pipe.unet.conv_in.forward
+
+        def broken(sample):
+            torch._dynamo.graph_break()
+            return forward(sample)
+
+        pipe.unet.conv_in.forward = broken
+        return pipe
+
+    monkeypatch.setattr(measure, "build", breaking)
+    run = measured(compiled(cell_of()))
+    assert (run.end.status, run.end.phase, run.end.call) == ("failed", "compile", 1)
+    assert run.end.reason.startswith("torch.compile: Unsupported: ")
+    assert "\n" not in run.end.reason
+
+
+def test_backend_that_is_not_there_fails_the_cell(measured):
+    torch._dynamo.reset()
+    cell = dataclasses.replace(cell_of(), mode=Mode("mine", "mine", compile=CompileOptions("inductr")))
+    run = measured(cell)
+    assert run.end.status == "failed"
+    assert "inductr" in run.end.reason

@@ -1,0 +1,70 @@
+"""Tiny cells, measured in this process."""
+
+from pathlib import Path
+
+import torch
+
+from sdtui.catalog.expand import expand
+from sdtui.catalog.load import load_catalog
+from sdtui.catalog.plans import resolve_plan
+from sdtui.model.events import Event
+from sdtui.model.job import Job
+from sdtui.worker import measure
+from sdtui.worker.build import build
+from sdtui.worker.timing import PipelineTimer
+
+CATALOG = load_catalog()
+
+
+def cell_of(pipeline="sd-txt2img", mode="no-compile", batch_size=1, **overrides):
+    """A cell of the catalog at tiny scale: one call of two steps unless said otherwise."""
+    matrix = {"pipelines": [pipeline], "modes": [mode], "batch_sizes": [batch_size]}
+    keys = matrix | {"scale": "tiny", "device": "cpu", "calls": 1, "steps": 2} | overrides
+    (cell,) = expand(resolve_plan(CATALOG, None, keys, gpu_available=False), CATALOG)
+    return cell
+
+
+def pipe_of(cell, stage=0):
+    return build(cell.stages[stage], cell.seed, "cpu", getattr(torch, cell.dtype))
+
+
+class Recorder:
+    """Takes events in the emitter's place."""
+
+    def __init__(self):
+        self.events: list[Event] = []
+        self.flushes = 0
+
+    def emit(self, event):
+        self.events.append(event)
+
+    def flush(self):
+        self.flushes += 1
+
+
+class Measured:
+    """What a cell said, and the images of every call by stage."""
+
+    def __init__(self, cell, outputs: Path, monkeypatch):
+        self.cell, self.outputs = cell, outputs
+        self.images: dict[str, list] = {}
+        recorder, time = Recorder(), PipelineTimer.time
+        names = iter(stage.name for _ in range(cell.calls) for stage in cell.stages)
+
+        def recording(timer, call, on_step):
+            result = time(timer, call, on_step)
+            self.images.setdefault(next(names), []).append(result[0].images)
+            return result
+
+        with monkeypatch.context() as patch:
+            patch.setattr(PipelineTimer, "time", recording)
+            measure.measure(Job(cell, "cpu", str(outputs)), recorder)
+        self.events = recorder.events
+        self.end = recorder.events[-1]
+
+    def of(self, kind, **fields):
+        return [
+            event
+            for event in self.events
+            if isinstance(event, kind) and all(getattr(event, key) == value for key, value in fields.items())
+        ]
