@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import site
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -112,16 +113,24 @@ def start_worker(job: Job, interpreter: Interpreter, gpu_uuid: str | None, path:
 
 def start_supervisor(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
     """Starts the supervisor of a run folder in a session of its own: it outlives the terminal."""
-    beside_us = Path(sdtui.__file__).parents[1] == Path.cwd()
-    safe_path = [] if beside_us else ["-P"]  # else any file of the working directory could stand in for a module
+    command = [sys.executable, "-P", "-m", "sdtui.supervisor"]  # -P: no file of the working directory is a module
     with open(folder / "logs" / "supervisor.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, *safe_path, "-m", "sdtui.supervisor", str(folder.resolve()), *arguments],
+            [*command, str(folder.resolve()), *arguments],
+            env=_supervisor_environ(os.environ),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+
+
+def _supervisor_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """Sees to it that the supervisor finds this sdtui, be it installed or a checkout."""
+    root = str(Path(sdtui.__file__).parents[1])
+    if root in site.getsitepackages():
+        return dict(environ)
+    return {**environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, environ.get("PYTHONPATH"))))}
 
 
 def _hand_over(process: subprocess.Popen[bytes], job: Job) -> None:
