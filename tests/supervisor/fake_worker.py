@@ -1,0 +1,176 @@
+"""What the tests' interpreter runs as a worker: no torch, real events, and the misbehaviour that a file asks for.
+
+The file ``behaviour.json`` beside the interpreter maps batch sizes to ``ok`` or ``<phase>:<action>``.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, os.getcwd())
+
+from sdtui.model.codec import decode
+from sdtui.model.events import CallFinished, CellFinished, CellPhase, RunStarted, Stamped, Step, to_line
+from sdtui.model.job import Job
+from sdtui.model.machine import Machine
+from sdtui.worker.emitter import Emitter
+from sdtui.worker.lifeline import die_at_end_of_input, die_with_parent
+
+STEPS = 3
+PHASES = ("import", "load", "compile", "warm-up", "measure")
+
+
+class Misbehaviour:
+    """One action for each way in which a worker can go wrong."""
+
+    def __init__(self, cell, events, emitter):
+        self.cell = cell
+        self.events = events
+        self.emitter = emitter
+
+    def hang(self):
+        print("now it hangs", flush=True)
+        while True:
+            signal.pause()
+
+    def deaf(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+        self.hang()
+
+    def sigkill(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def segv(self):
+        print("\x1b[31mabout to\tcrash\x1b[0m\r\n\n", flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def realtime(self):
+        os.kill(os.getpid(), 40)
+
+    def exit0(self):
+        sys.exit(0)
+
+    def exit3(self):
+        print("first words\nlast words")
+        sys.exit(3)
+
+    def print_much(self):
+        for _ in range(1024):
+            print("x" * 1023)
+
+    def flood_output(self):
+        while True:
+            print("x" * 4000)
+
+    def flood_events(self):
+        while True:
+            self.raw(to_line(Stamped(1.0, Step(self.cell, 1, "main", 1, 1, 1.0, 1))).encode() * 100)
+
+    def no_json(self):
+        self.raw(b"Traceback (most recent call last):\n")
+
+    def no_utf8(self):
+        self.raw(b'{"v":1,"t":1.0,"kind":"log","message":"\xff\xfe"}\n')
+
+    def deep(self):
+        self.raw(b"[" * 500_000 + b"\n")
+
+    def huge_number(self):
+        self.raw(b'{"v":1,"t":1' + b"0" * 400 + b',"kind":"cell.phase","cell":"x","phase":"load"}\n')
+
+    def surrogate(self):
+        line = to_line(Stamped(1.0, CellFinished(self.cell, "failed", "load", None, "REASON")))
+        self.raw(line.replace("REASON", r"\udcff").encode())
+
+    def other_cell(self):
+        self.raw(to_line(Stamped(1.0, CellFinished("another", "ok", "measure"))).encode())
+
+    def other_kind(self):
+        machine = Machine("h", None, "s", "c", 1)
+        self.raw(to_line(Stamped(1.0, RunStarted("r", 9, "0", machine, (), "cpu", 1))).encode())
+
+    def endless_line(self):
+        self.raw(b"x" * (3 << 20))
+
+    def finish_and_hang(self):
+        self.finish()
+        self.hang()
+
+    def finish_and_crash(self):
+        self.finish()
+        self.segv()
+
+    def finish_and_babble(self):
+        self.finish()
+        self.raw(b"nonsense\n")
+        while True:
+            self.raw(to_line(Stamped(1.0, Step(self.cell, 1, "main", 1, 1, 1.0, 1))).encode())
+
+    def finish_in_two_lines(self):
+        self.emitter.emit(CellFinished(self.cell, "failed", "measure", 2, "one\n  two"))
+        sys.exit(0)
+
+    def grandchild(self):
+        """A child that holds every descriptor open and outlives this process."""
+        os.set_inheritable(self.events, True)
+        child = subprocess.Popen(["sleep", "600"], close_fds=False)
+        print(f"grandchild {child.pid}", flush=True)
+
+    def grandchild_floods(self):
+        subprocess.Popen(["sh", "-c", "while :; do echo still here; done"])
+        self.sigkill()
+
+    def grandchild_hang(self):
+        self.grandchild()
+        self.hang()
+
+    def finish(self):
+        self.emitter.emit(CellFinished(self.cell, "ok", "measure", 2))
+        self.emitter.flush()
+
+    def raw(self, data):
+        os.set_blocking(self.events, True)
+        while data:
+            data = data[os.write(self.events, data) :]
+
+
+def main():
+    events, parent = int(sys.argv[-2]), int(sys.argv[-1])
+    die_with_parent(parent)
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(0, 65536)
+    job = decode(Job, json.loads(line))
+    die_at_end_of_input()
+    behaviours = json.loads(Path(os.environ["FAKE_WORKER_BEHAVIOUR"]).read_text())
+    target, _, action = behaviours[str(job.cell.slot.batch_size)].partition(":")
+    emitter = Emitter(events)
+    misbehaviour = Misbehaviour(job.cell.id, events, emitter)
+    print("hello from the fake", flush=True)
+    for phase in PHASES if target == "compile" else (p for p in PHASES if p != "compile"):
+        call = {"compile": 1, "warm-up": 1, "measure": 2}.get(phase)
+        emitter.emit(CellPhase(job.cell.id, phase, call, {"torch": "0.fake"} if phase == "load" else None))
+        if phase == target:
+            getattr(misbehaviour, action.replace("-", "_"))()
+        if call is not None:
+            measure(job.cell, call, emitter)
+    emitter.emit(CellFinished(job.cell.id, "ok", "measure", 2))
+    emitter.flush()
+
+
+def measure(cell, call, emitter):
+    stage = cell.stages[0].name
+    for step in range(1, STEPS + 1):
+        emitter.emit(Step(cell.id, call, stage, step, STEPS, 10.0, 1))
+    emitter.emit(CallFinished(cell.id, call, stage, STEPS, STEPS, 30.0, 31.0, 40.0, 1.0, 30.0, 5.0, 4.0))
+    emitter.flush()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        main()
