@@ -1,9 +1,9 @@
-"""Starts, resumes and watches runs from the command line: a detached supervisor with a follower in front."""
+"""Runs, resumes and watches from the command line: a detached supervisor with a follower in front."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,18 +17,18 @@ from sdtui import runs, settings
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plan_toml import plan_to_toml
 from sdtui.catalog.plans import resolve_plan
-from sdtui.follow import follow
+from sdtui.follow import Narrator
 from sdtui.model.errors import UserError, nearest
+from sdtui.model.events import RunFinished
 from sdtui.model.results import STATUSES
 from sdtui.report.markdown import tables_markdown
-from sdtui.supervisor.control import request_cancel
+from sdtui.supervisor.control import Control, request_cancel
 from sdtui.supervisor.launch import start_supervisor
-from sdtui.supervisor.limits import RESERVE_BYTES
 from sdtui.supervisor.prepare import prepare, prepare_plan, refuse_differences
 from sdtui.telemetry.nvml import resolve_device
 
 INTERRUPTED = 130
-_STARTUP_S = 60.0
+_POLL_S = 0.05
 
 
 def run(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | None, detach: bool) -> int:
@@ -38,7 +38,7 @@ def run(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | None,
         source: Preset, plan file, or ``None``.
         overrides: Flags by plan key.
         runs_dir: ``--runs-dir``.
-        detach: Return once the supervisor is started.
+        detach: Return once the supervisor holds the run.
 
     Returns:
         The exit status.
@@ -49,8 +49,9 @@ def run(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | None,
     where = settings.runs_dir(runs_dir)
     plan = resolve_plan(load_catalog(settings.config_dir()), source, overrides, _gpu_available())
     sitting = prepare_plan(plan)
+    settings.locks_dir()  # a wrong one is refused here, before anything is written
     folder = runs.create(where, sitting.machine.device_name, sitting.machine.host, plan_to_toml(plan))
-    return _start(folder, [], 1, detach)
+    return _start(folder, [], detach)
 
 
 def resume(name: str, retry: str | None, force: bool, runs_dir: Path | None, detach: bool) -> int:
@@ -66,81 +67,133 @@ def resume(name: str, retry: str | None, force: bool, runs_dir: Path | None, det
         how = f", by a heartbeat {state.age_s:.0f} s old; resume with --force" if state.age_s is not None else ""
         raise UserError(f"run {folder.name}: is running (held by {state.holder}{how}); follow it with 'sdtui watch'")
     record = runs.read(folder)
-    sitting = prepare(folder / runs.PLAN)
+    try:
+        sitting = prepare(folder / runs.PLAN)
+    except UserError as error:
+        raise UserError(f"run {folder.name}: {error}") from error
     if not force:
         refuse_differences(record, sitting)
-    arguments = ["--retry", ",".join(statuses)] if statuses else []
-    return _start(folder, arguments, len(record.sittings) + 1, detach)
+    return _start(folder, ["--retry", ",".join(statuses)] if statuses else [], detach)
 
 
 def watch(name: str, runs_dir: Path | None) -> int:
-    """Follows a run until it ends; an interrupt leaves it going."""
+    """Follows a run until it ends, and returns its exit status; an interrupt leaves it going."""
     folder = runs.find(settings.runs_dir(runs_dir), name)
-    sitting = len(runs.read(folder).sittings)
-    try:
-        return _follow(folder, lambda: runs.lock_state(folder).held, max(1, sitting))
-    except KeyboardInterrupt:
-        print(f"run {folder.name} goes on; end it with 'sdtui cancel {folder.name}'", file=sys.stderr)
-        return INTERRUPTED
-
-
-def _start(folder: Path, arguments: list[str], sitting: int, detach: bool) -> int:
-    supervisor = start_supervisor(folder, arguments)
-    if detach:
-        return _leave(folder, supervisor)
+    narrator = Narrator(folder, _console())
 
     def alive() -> bool:
-        return supervisor.poll() is None
+        return runs.lock_state(folder).held
 
-    try:
-        return _follow(folder, alive, sitting)
-    except KeyboardInterrupt:
-        return _interrupted(folder, supervisor, alive, sitting)
+    with Interrupts() as interrupts:
+        narrator.catch_up()
+        if alive():
+            narrator.say_position()
+            with narrator:
+                narrator.follow(alive, lambda: interrupts.count > 0)
+    if interrupts.count:
+        narrator.say(f"run {folder.name} goes on; end it with 'sdtui cancel {_short(folder)}'")
+        return INTERRUPTED
+    sittings = narrator.record.sittings
+    return _conclude(narrator, folder, sittings[-1].finished if sittings else None)
 
 
-def _leave(folder: Path, supervisor: subprocess.Popen[bytes]) -> int:
-    """Returns once the supervisor holds its run, so that whoever watches or cancels it next finds it running."""
+class Interrupts:
+    """Counts Ctrl-C instead of raising: nothing is left half done; a context manager."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> Interrupts:
+        self._before = signal.signal(signal.SIGINT, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _take(self, *_: object) -> None:
+        self.count += 1
+
+
+def _start(folder: Path, arguments: list[str], detach: bool) -> int:
+    if detach:
+        return _detach(folder, start_supervisor(folder, arguments))
+    narrator = Narrator(folder, _console())
+    with Interrupts() as interrupts:
+        narrator.catch_up()
+        before = len(narrator.record.sittings)
+        supervisor = start_supervisor(folder, arguments)
+
+        def alive() -> bool:
+            return supervisor.poll() is None
+
+        with narrator:
+            narrator.follow(alive, _Cancelling(folder, narrator, interrupts, alive))
+    if interrupts.count and alive():
+        narrator.say(f"run {folder.name} is still ending; see 'sdtui show {_short(folder)}'")
+        return INTERRUPTED
+    sittings = narrator.record.sittings[before:]
+    status = _conclude(narrator, folder, sittings[-1].finished if sittings else None)
+    return INTERRUPTED if interrupts.count else status
+
+
+class _Cancelling:
+    """What Ctrl-C does to a run in the foreground: the first cancels it, the second does not wait for that."""
+
+    def __init__(self, folder: Path, narrator: Narrator, interrupts: Interrupts, alive: Callable[[], bool]) -> None:
+        self._folder = folder
+        self._narrator = narrator
+        self._interrupts = interrupts
+        self._alive = alive
+        self._said = False
+
+    def __call__(self) -> bool:
+        """Returns whether to leave; the request is made again until it stands: a supervisor clears old ones."""
+        if not self._interrupts.count:
+            return False
+        if not self._said:
+            self._narrator.say("cancelling the run …")
+            self._said = True
+        asked = Control(self._folder).cancelled() or request_cancel(self._folder, force=True)
+        return self._interrupts.count > 1 and (asked or not self._alive())
+
+
+def _detach(folder: Path, supervisor: subprocess.Popen[bytes]) -> int:
+    """Waits until the supervisor holds the run, so that whatever comes next finds it running."""
     while supervisor.poll() is None and not runs.lock_state(folder).held:
-        time.sleep(0.02)
-    if supervisor.returncode not in (None, 0, 1):
-        print(f"run {folder.name}: did not start; {_last_words(folder)}", file=sys.stderr)
+        time.sleep(_POLL_S)
+    if supervisor.poll() is not None and not runs.read(folder).sittings:
+        print(f"run {folder.name}: {_last_words(folder)}", file=sys.stderr)
         return 1
     print(folder)
     return 0
 
 
-def _interrupted(folder: Path, supervisor: subprocess.Popen[bytes], alive: Callable[[], bool], sitting: int) -> int:
-    print("cancelling the run …", file=sys.stderr)
-    deadline = time.monotonic() + _STARTUP_S
-    while alive() and not request_cancel(folder) and time.monotonic() < deadline:
-        time.sleep(0.05)  # it has not taken its lock yet
-    _follow(folder, alive, sitting)
-    supervisor.wait()
-    return INTERRUPTED
-
-
-def _follow(folder: Path, alive: Callable[[], bool], sitting: int) -> int:
-    console = Console(stderr=True, highlight=False)
-    finished = follow(folder, console, alive, sitting)
-    while alive():
-        time.sleep(0.05)  # it writes the report
-    sys.stdout.write(tables_markdown([runs.read(folder)]))
+def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None) -> int:
+    sys.stdout.write(tables_markdown([narrator.record]))
     sys.stdout.flush()
     if finished is None:
-        console.print(f"run {folder.name}: its supervisor ended without a word; {_last_words(folder)}", soft_wrap=True)
+        narrator.say(f"run {folder.name}: its supervisor ended without a word; {_last_words(folder)}", "red")
         return 1
     if finished.reason:
-        console.print(f"run {folder.name}: {finished.reason}", style="red", soft_wrap=True)
-    console.print(f"run {folder.name}: {finished.status}; {folder / 'report.md'}", soft_wrap=True)
+        narrator.say(f"run {folder.name}: {finished.reason}", "red")
+    narrator.say(f"run {folder.name}: {finished.status}")
+    narrator.say(str(folder / "report.md"))
     return 0 if finished.status == "ok" else 1
 
 
+def _console() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
 def _last_words(folder: Path) -> str:
-    if shutil.disk_usage(folder).free < RESERVE_BYTES:
-        return f"there is no space left on its disk; free some, then 'sdtui resume {folder.name}'"
     log = folder / "logs" / "supervisor.log"
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return f"{log} ends with: {lines[-1]}" if lines else f"'sdtui resume {folder.name}' goes on with it"
+    return f"{log} ends with: {lines[-1]}" if lines else f"'sdtui resume {_short(folder)}' goes on with it"
+
+
+def _short(folder: Path) -> str:
+    """Returns the end of a run's id, which commands take as well and a line has room for."""
+    return folder.name.rsplit("-", 1)[-1]
 
 
 def _statuses(retry: str | None) -> list[str]:

@@ -1,0 +1,89 @@
+"""How far a run is, and how long it will take: from its record alone, for every live view."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from sdtui.model.events import Step
+from sdtui.runs import CellRecord, RunRecord
+
+RECENT_STEPS = 10
+"""How many steps the live rate and pace are taken over."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        done: Cells that have ended, but for those that were cancelled and wait for this sitting.
+        total: Cells of the run.
+        current: The cell that runs now.
+        remaining_s: Estimate for the whole run; ``None`` until a step or a cell tells.
+    """
+
+    done: int
+    total: int
+    current: CellRecord | None
+    remaining_s: float | None
+
+
+def progress_of(record: RunRecord, now: float) -> Progress:
+    """Returns where a run stands at ``now`` (unix seconds)."""
+    sitting = record.sittings[-1].started.sitting if record.sittings else 0
+    cells = list(record.cells.values())
+    done = sum(1 for cell in cells if _is_done(cell, sitting))
+    current = next((c for c in cells if c.started and not c.finished and c.sitting == sitting), None)
+    return Progress(done, len(cells), current, _remaining_s(cells, current, len(cells) - done, sitting, now))
+
+
+def recent_steps(cell: CellRecord) -> list[Step]:
+    """Returns the latest steps of the stage and call that runs now, at most `RECENT_STEPS`."""
+    if not cell.steps:
+        return []
+    last = cell.steps[-1]
+    if cell.phases and (cell.phases[-1][1].call or 0) > last.call:
+        return []  # the next phase has begun, and has no step yet
+    return [step for step in cell.steps[-RECENT_STEPS:] if (step.call, step.stage) == (last.call, last.stage)]
+
+
+def rate_of(steps: list[Step]) -> float | None:
+    """Returns steps per second; ``None`` where the clock saw no time pass."""
+    elapsed_ms = sum(step.ms for step in steps)
+    return 1000 * len(steps) / elapsed_ms if elapsed_ms > 0 else None
+
+
+def _is_done(cell: CellRecord, sitting: int) -> bool:
+    if cell.finished is None:
+        return False
+    return cell.finished.status != "cancelled" or cell.sitting == sitting
+
+
+def _remaining_s(
+    cells: list[CellRecord], current: CellRecord | None, left: int, sitting: int, now: float
+) -> float | None:
+    if not left:
+        return 0.0
+    took = [c.finished_at - c.started for c in cells if c.sitting == sitting and c.started and c.finished_at]
+    if current is None or current.started is None:
+        return statistics.fmean(took) * left if took else None
+    elapsed = max(0.0, now - current.started)
+    rest = _rest_of_cell_s(current)
+    if took:
+        usual = statistics.fmean(took)
+        return (max(0.0, usual - elapsed) if rest is None else rest) + usual * (left - 1)
+    return None if rest is None else rest + (elapsed + rest) * (left - 1)
+
+
+def _rest_of_cell_s(cell: CellRecord) -> float | None:
+    """Estimates what is left of a cell from the pace of its latest steps, stage by stage; ``None`` before the first."""
+    if not cell.steps:
+        return None
+    rest_ms = 0.0
+    for stage in cell.spec.stages:
+        taken = [step for step in cell.steps if step.stage == stage.name]
+        pace_ms = statistics.median(step.ms for step in (taken or cell.steps)[-RECENT_STEPS:])
+        steps = taken[-1].steps if taken else stage.steps
+        rest_ms += max(0, cell.spec.calls * steps - len(taken)) * pace_ms
+    return rest_ms / 1000
