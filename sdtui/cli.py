@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import io
+import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -23,11 +24,12 @@ app = typer.Typer(
 )
 
 RunsDir = Annotated[
-    Path | None, typer.Option("--runs-dir", help="Where runs live (else SDTUI_RUNS_DIR, else the data directory).")
+    Path | None,
+    typer.Option("--runs-dir", metavar="D", help="Where runs live (else SDTUI_RUNS_DIR, else the data directory)."),
 ]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique prefix, a folder, or 'last'.")]
 Force = Annotated[bool, typer.Option("--force", help="Go on where sdtui would refuse.")]
-Detach = Annotated[bool, typer.Option("--detach", help="Return at once; follow with 'sdtui watch'.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Print the run's folder and leave it going; see 'sdtui watch'.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -44,22 +46,32 @@ def _root(
 @app.command()
 def run(
     source: Annotated[
-        str | None, typer.Argument(metavar="[PLAN|PRESET]", help="A plan file or a preset; 'docs' by default.")
+        str | None, typer.Argument(metavar="PLAN|PRESET", help="A plan file or a preset; 'docs' by default.")
     ] = None,
-    pipelines: Annotated[list[str] | None, typer.Option("--pipeline", help="Replaces the plan's; repeatable.")] = None,
-    modes: Annotated[list[str] | None, typer.Option("--mode", help="Replaces the plan's; repeatable.")] = None,
-    batch_sizes: Annotated[str | None, typer.Option("--batch-size", help="Such as 1,4,16.")] = None,
-    environments: Annotated[str | None, typer.Option("--env", help="Registered environments, such as a,b.")] = None,
-    calls: Annotated[int | None, typer.Option("--calls", help="Pipeline calls per cell.")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Inference steps of every stage.")] = None,
-    size: Annotated[int | None, typer.Option("--size", help="Width and height in pixels.")] = None,
-    guidance: Annotated[float | None, typer.Option("--guidance", help="Guidance scale.")] = None,
-    dtype: Annotated[str | None, typer.Option("--dtype", help="float16, bfloat16 or float32.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of weights and latents.")] = None,
-    prompt: Annotated[str | None, typer.Option("--prompt", help="Text to encode.")] = None,
-    scale: Annotated[str | None, typer.Option("--scale", help="full or tiny.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="random, published, a hub id or a folder.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="cuda:0, cuda:GPU-… or cpu.")] = None,
+    pipelines: Annotated[
+        list[str] | None, typer.Option("--pipeline", metavar="P", help="Replaces the plan's; repeatable.")
+    ] = None,
+    modes: Annotated[
+        list[str] | None, typer.Option("--mode", metavar="M", help="Replaces the plan's; repeatable.")
+    ] = None,
+    batch_sizes: Annotated[str | None, typer.Option("--batch-size", metavar="N,…", help="Such as 1,4,16.")] = None,
+    environments: Annotated[
+        str | None, typer.Option("--env", metavar="NAME,…", help="Registered environments; 'current' is this one.")
+    ] = None,
+    calls: Annotated[str | None, typer.Option("--calls", metavar="N", help="Pipeline calls per cell.")] = None,
+    steps: Annotated[str | None, typer.Option("--steps", metavar="N", help="Inference steps of every stage.")] = None,
+    size: Annotated[str | None, typer.Option("--size", metavar="N", help="Width and height in pixels.")] = None,
+    guidance: Annotated[str | None, typer.Option("--guidance", metavar="G", help="Guidance scale.")] = None,
+    dtype: Annotated[str | None, typer.Option("--dtype", metavar="D", help="float16, bfloat16 or float32.")] = None,
+    seed: Annotated[str | None, typer.Option("--seed", metavar="S", help="Of weights and latents.")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", metavar="T", help="Text to encode.")] = None,
+    scale: Annotated[str | None, typer.Option("--scale", metavar="full|tiny", help="tiny runs without a GPU.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", metavar="W", help="random, published, a hub id or a folder.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Or cuda:GPU-…, by UUID.")
+    ] = None,
     runs_dir: RunsDir = None,
     detach: Detach = False,
 ) -> None:
@@ -71,12 +83,12 @@ def run(
         "modes": modes,
         "batch_sizes": batch_sizes,
         "environments": environments.split(",") if environments is not None else None,
-        "calls": calls,
-        "steps": steps,
-        "size": size,
-        "guidance": guidance,
+        "calls": _number(calls),
+        "steps": _number(steps),
+        "size": _number(size),
+        "guidance": _number(guidance),
         "dtype": dtype,
-        "seed": seed,
+        "seed": _number(seed),
         "prompt": prompt,
         "scale": scale,
         "weights": weights,
@@ -89,7 +101,8 @@ def run(
 def resume(
     name: RunName,
     retry: Annotated[
-        str | None, typer.Option("--retry", help="Also run cells that ended so, such as failed,oom,timeout.")
+        str | None,
+        typer.Option("--retry", metavar="STATUS,…", help="Also run cells that ended so: failed,oom,timeout."),
     ] = None,
     force: Force = False,
     runs_dir: RunsDir = None,
@@ -126,7 +139,11 @@ def list_(runs_dir: RunsDir = None) -> None:
     """Lists the runs, oldest first."""
     from sdtui import runs, settings
 
-    for listed in runs.list_runs(settings.runs_dir(runs_dir)):
+    where = settings.runs_dir(runs_dir)
+    found = runs.list_runs(where)
+    if not found:
+        typer.echo(f"{where} holds no run; start one with 'sdtui run smoke'", err=True)
+    for listed in found:
         counts = ", ".join(f"{count} {status}" for status, count in listed.counts.items())
         beat = f"heartbeat {listed.heartbeat_age_s:.0f} s old" if listed.heartbeat_age_s is not None else ""
         typer.echo("  ".join(part for part in (listed.name, f"{listed.state:<11}", counts, beat) if part).rstrip())
@@ -147,27 +164,27 @@ def show(
 
 @app.command()
 def report(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids, unique prefixes, folders, or 'last'.")],
-    fmt: Annotated[str, typer.Option("--format", help="md, csv or json.")] = "md",
+    names: Annotated[list[str], typer.Argument(metavar="RUN", help="Ids, unique prefixes, folders, or 'last'.")],
+    fmt: Annotated[str, typer.Option("--format", metavar="md|csv|json", help="Of the report.")] = "md",
     reference: Annotated[
-        str | None, typer.Option("--reference", help="A GPU of the docs page to compare with, such as A100.")
+        str | None,
+        typer.Option("--reference", metavar="GPU", help="Of the docs page, to compare with, such as A100."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to a file; else to stdout.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="F", help="Write to a file; else to stdout.")
+    ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Writes one report of one or several runs."""
     from sdtui import runs, settings
-    from sdtui.report.render import render
+    from sdtui.report.render import render, save
 
     records = [runs.read(runs.find(settings.runs_dir(runs_dir), name)) for name in names]
     content = render(records, fmt, reference)
     if output is None:
         typer.echo(content, nl=False)
-        return
-    try:
-        runs.write_atomically(output, content)
-    except OSError as error:
-        raise UserError(f"-o {output}: {error.strerror}") from error
+    else:
+        save(content, output)
 
 
 @app.command()
@@ -186,9 +203,9 @@ def catalog(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
 @app.command()
 def script(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's id, or pipeline.mode.b1.")],
-    run_name: Annotated[str | None, typer.Option("--run", help="The run whose cell it is.")] = None,
-    scale: Annotated[str, typer.Option("--scale", help="full or tiny; for a cell of no run.")] = "full",
-    device: Annotated[str, typer.Option("--device", help="cuda:0 or cpu; for a cell of no run.")] = "cuda:0",
+    run_name: Annotated[str | None, typer.Option("--run", metavar="RUN", help="The run whose cell it is.")] = None,
+    scale: Annotated[str, typer.Option("--scale", metavar="full|tiny", help="For a cell of no run.")] = "full",
+    device: Annotated[str, typer.Option("--device", metavar="cuda:0|cpu", help="For a cell of no run.")] = "cuda:0",
     runs_dir: RunsDir = None,
 ) -> None:
     """Prints the bare diffusers script that does what a cell does."""
@@ -200,7 +217,7 @@ def script(
 
 @app.command()
 def doctor(runs_dir: RunsDir = None) -> None:
-    """Says what works here, what is missing, and the command that mends it."""
+    """Says what works here, and the command that mends what does not."""
     from sdtui import doctor as diagnosis
     from sdtui import settings
 
@@ -211,11 +228,26 @@ def doctor(runs_dir: RunsDir = None) -> None:
 
 def main() -> None:
     """Runs the command line; a person's mistake is one line on stderr and exit status 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # data has the same bytes in every locale
     try:
         app(prog_name="sdtui")
     except UserError as error:
-        typer.echo(f"sdtui: {error}", err=True)
-        sys.exit(2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _fail(str(error), 2)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror or error}", 1)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    typer.echo(f"sdtui: {' '.join(message.splitlines())}", err=True)
+    sys.exit(status)
+
+
+def _number(text: str | None) -> int | float | str | None:
+    """Returns what a person wrote as a number; the plan's checks refuse what is none."""
+    if text is None or re.fullmatch(r"[+-]?\d+", text):
+        return None if text is None else int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from sdtui.model.errors import UserError, nearest
 from sdtui.report.csv_report import csv_report
 from sdtui.report.json_report import json_report
 from sdtui.report.markdown import markdown
-from sdtui.runs import RunRecord
+from sdtui.runs import RunRecord, write_atomically
 
 FORMATS = ("md", "csv", "json")
 
@@ -33,3 +34,21 @@ def render(records: Sequence[RunRecord], fmt: str = "md", reference: str | None 
     if fmt == "md":
         return markdown(records, reference)
     raise UserError(f"--format: unknown format '{fmt}'; {nearest(fmt, FORMATS)}")
+
+
+def save(content: str, path: Path) -> None:
+    """Writes a report to a file that a person named, whole or not at all.
+
+    A link keeps its place, and what is no regular file (``/dev/stdout``, a pipe) is written to, never replaced.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(content, encoding="utf-8")
+        else:
+            write_atomically(path.resolve(), content)
+    except OSError as error:
+        missing = not path.parent.is_dir()
+        raise UserError(f"-o {path}: " + (f"no folder '{path.parent}'" if missing else str(error.strerror))) from error
