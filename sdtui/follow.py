@@ -79,7 +79,8 @@ class Narrator:
     def say_position(self) -> None:
         """Says where the run stands, for who joins late."""
         progress = progress_of(self.record, time.time())
-        self.say(f"run {self.record.id}: {progress.done} of {progress.total} cells done")
+        device = f" on {self.record.sittings[-1].started.machine.device_name}" if self.record.sittings else ""
+        self.say(f"run {self.record.id}{device}: {progress.done} of {progress.total} cells done")
 
     def _apply(self, stamped: Stamped) -> None:
         self.record.apply(stamped)

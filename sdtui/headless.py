@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from sdtui.model.results import STATUSES
 from sdtui.report.markdown import tables_markdown
 from sdtui.supervisor.control import Control, request_cancel
 from sdtui.supervisor.launch import start_supervisor
+from sdtui.supervisor.limits import RESERVE_BYTES
 from sdtui.supervisor.prepare import prepare, prepare_plan, refuse_differences
 from sdtui.telemetry.nvml import resolve_device
 
@@ -186,6 +188,8 @@ def _console() -> Console:
 
 
 def _last_words(folder: Path) -> str:
+    if shutil.disk_usage(folder).free < RESERVE_BYTES:
+        return f"there is no space left on its disk; free some, then 'sdtui resume {_short(folder)}'"
     log = folder / "logs" / "supervisor.log"
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return f"{log} ends with: {lines[-1]}" if lines else f"'sdtui resume {_short(folder)}' goes on with it"

@@ -43,8 +43,9 @@ def test_the_follower_tells_all_and_prints_the_table(followed: tuple[Path, subpr
     assert "\n| SD - txt2img | " in watched.stdout
     narrated = watched.stderr.splitlines()
     assert narrated[0].startswith(f"run {folder.name} on ")
-    assert [line.rsplit(": ", 1)[1] for line in narrated[1:5]] == PHASES
-    assert narrated[-1] == f"run {folder.name}: ok; {folder / 'report.md'}"
+    assert narrated[0].endswith(": 0 of 1 cells done"), "what came before is not told again"
+    assert [line.rsplit(": ", 1)[1] for line in narrated[-5:-3]] == ["warm-up, call 1", "measure, call 2"]
+    assert narrated[-2:] == [f"run {folder.name}: ok", str(folder / "report.md")]
 
 
 def test_the_folder_is_complete(followed: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
