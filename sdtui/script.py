@@ -6,29 +6,27 @@ import ast
 import pprint
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdtui import runs, settings
 from sdtui.catalog.expand import expand
-from sdtui.catalog.load import load_catalog
+from sdtui.catalog.load import Catalog, load_catalog
 from sdtui.catalog.plans import resolve_plan
 from sdtui.model.cell import Cell, Component, Input, Stage
-from sdtui.model.errors import UserError
+from sdtui.model.errors import UserError, nearest
 
 _WORKER = Path(__file__).parent / "worker"
-_CELL = re.compile(
-    r"(?P<pipeline>[^.]+)(\.(?P<mode>[^.]+))?(\.(?P<environment>[^.].*?))??(\.b(?P<batch>\d+))?"
-    r"(?P<tiny>\.tiny)?(-(?P<hash>[0-9a-f]{8}))?"
-)
 
 
 def script_of(name: str, run_name: str | None, scale: str, device: str, runs_dir: Path) -> str:
     """Returns the script of the cell that a person named.
 
     Args:
-        name: A cell's id, or ``pipeline.mode.b1`` (mode and batch size may be left out).
-        run_name: The run whose cell it is; ``None`` takes the catalog's defaults, then the runs, newest first.
+        name: A cell's id, or ``pipeline.mode.environment.b1``, of which all but the pipeline may be left out.
+        run_name: The run whose cell it is; ``None`` takes the catalog's defaults, and for an id also the runs, newest
+            first.
         scale: Of a cell of no run.
         device: Of a cell of no run.
         runs_dir: Where runs live.
@@ -36,15 +34,25 @@ def script_of(name: str, run_name: str | None, scale: str, device: str, runs_dir
     Raises:
         UserError: There is no such cell.
     """
+    catalog = load_catalog(settings.config_dir())
+    wanted = _Name.parse(name)
     if run_name is not None:
-        return _of_run(name, runs.find(runs_dir, run_name))
-    cell = _from_catalog(name, scale, device)
-    if cell.id == name or not re.search(r"-[0-9a-f]{8}$", name):
-        return write(cell, device)
+        return _of_run(wanted, runs.find(runs_dir, run_name), catalog)
+    if wanted.digest is None:
+        return write(_from_catalog(wanted, scale, device, catalog), device)
+    made = ""
+    try:
+        cell = _from_catalog(wanted, scale, device, catalog)
+    except UserError as error:  # a pipeline or mode of a run's own plan, perhaps
+        made = str(error)
+    else:
+        if cell.id == name:
+            return write(cell, device)
+        made = f"cell '{name}': the catalog makes {cell.id} of it"
     for listed in reversed(runs.list_runs(runs_dir)):
-        if name in _queued(listed.path):
-            return _of_run(name, listed.path)
-    raise UserError(f"cell '{name}': the catalog makes {cell.id} of it, and no run in {runs_dir} has it")
+        if name in runs.read(listed.path).cells:
+            return _of_run(wanted, listed.path, catalog)
+    raise UserError(f"{made}, and no run in {runs_dir} has it")
 
 
 def write(cell: Cell, device: str) -> str:
@@ -72,37 +80,86 @@ def write(cell: Cell, device: str) -> str:
 # ---------------------------------------------------------------------------------------------- finding the cell
 
 
-def _from_catalog(name: str, scale: str, device: str) -> Cell:
-    match = _CELL.fullmatch(name)
-    if match is None:
-        raise UserError(f"cell '{name}': write its id, or pipeline.mode.b1, such as sd-txt2img.compile.b4")
+@dataclass(frozen=True)
+class _Name:
+    """What a person wrote of a cell; ``None`` where it was left out."""
+
+    text: str
+    pipeline: str
+    mode: str | None
+    environment: str | None
+    batch_size: int | None
+    tiny: bool
+    digest: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> _Name:
+        match = re.fullmatch(r"(.*?)(?:-([0-9a-f]{8}))?", text, re.DOTALL)
+        words = match[1].split(".") if match else []
+        if not all(words):
+            raise UserError(f"cell '{text}': write its id, or pipeline.mode.b1, such as sd-txt2img.compile.b4")
+        tiny = len(words) > 1 and words[-1] == "tiny"
+        words = words[:-1] if tiny else words
+        batch = words.pop()[1:] if len(words) > 1 and re.fullmatch(r"b\d+", words[-1]) else None
+        pipeline, mode, *environment = [*words, None][:2] + words[2:]
+        return cls(
+            text=text,
+            pipeline=str(pipeline),
+            mode=mode,
+            environment=".".join(filter(None, environment)) or None,
+            batch_size=None if batch is None else int(batch),
+            tiny=tiny,
+            digest=match[2] if match else None,
+        )
+
+    def fits(self, cell: Cell) -> bool:
+        slot = cell.slot
+        pairs = (
+            (self.pipeline, slot.pipeline),
+            (self.mode, slot.mode),
+            (self.environment, slot.environment),
+            (self.batch_size, slot.batch_size),
+            (self.tiny or None, cell.scale == "tiny"),
+            (self.digest, cell.id[-8:]),
+        )
+        return all(wanted is None or wanted == there for wanted, there in pairs)
+
+    def unknown(self, key: str, value: str | None, valid: Iterable[str]) -> UserError:
+        return UserError(f"cell '{self.text}': unknown {key} '{value}'; {nearest(str(value), valid)}")
+
+
+def _from_catalog(wanted: _Name, scale: str, device: str, catalog: Catalog) -> Cell:
+    known = {settings.CURRENT, *settings.load().environments}
+    names: tuple[tuple[str, str | None, Iterable[str]], ...] = (
+        ("pipeline", wanted.pipeline, catalog.pipelines),
+        ("mode", wanted.mode, catalog.modes),
+        ("environment", wanted.environment, known),
+    )
+    for key, value, valid in names:
+        if value is not None and value not in valid:
+            raise wanted.unknown(key, value, valid)
+    if wanted.batch_size == 0:
+        raise UserError(f"cell '{wanted.text}': batch size 0 is too small; the least is 1")
     overrides: dict[str, Any] = {
-        "pipelines": [match["pipeline"]],
-        "modes": [match["mode"] or "no-compile"],
-        "environments": [match["environment"] or "current"],
-        "batch_sizes": [int(match["batch"] or 1)],
-        "scale": "tiny" if match["tiny"] else scale,
+        "pipelines": [wanted.pipeline],
+        "modes": [wanted.mode or "no-compile"],
+        "environments": [wanted.environment or settings.CURRENT],
+        "batch_sizes": [wanted.batch_size or 1],
+        "scale": "tiny" if wanted.tiny else scale,
         "device": device,
     }
-    catalog = load_catalog(settings.config_dir())
     return expand(resolve_plan(catalog, None, overrides, gpu_available=True), catalog)[0]
 
 
-def _queued(folder: Path) -> Iterable[str]:
-    return runs.read(folder).cells
-
-
-def _of_run(name: str, folder: Path) -> str:
-    catalog = load_catalog(settings.config_dir())
+def _of_run(wanted: _Name, folder: Path, catalog: Catalog) -> str:
     plan = resolve_plan(catalog, str(folder / runs.PLAN), {}, gpu_available=True)
-    found = [cell for cell in expand(plan, catalog) if cell.id == name] or [
-        cell for cell in expand(plan, catalog) if cell.id.startswith(name)
-    ]
+    cells = expand(plan, catalog)
+    found = [cell for cell in cells if wanted.fits(cell)]
     if len(found) == 1:
-        return write(found[0], plan.device)
-    names = ", ".join(cell.id for cell in found or expand(plan, catalog))
+        return write(found[0], "cuda:0" if plan.device.startswith("cuda:GPU-") else plan.device)
+    names = ", ".join(cell.id for cell in found or cells)
     problem = "is ambiguous" if found else "is not in its plan"
-    raise UserError(f"run {folder.name}: cell '{name}' {problem}; choose from: {names}")
+    raise UserError(f"run {folder.name}: cell '{wanted.text}' {problem}; choose from: {names}")
 
 
 # --------------------------------------------------------------------------------------------- writing the script
