@@ -1,0 +1,229 @@
+"""The printed script makes, without sdtui, the very images that the cell's worker makes; and how a cell is named."""
+
+import ast
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_cells import CATALOG, cell_of, pipe_of
+
+from sdtui import runs, script
+from sdtui.catalog.expand import expand
+from sdtui.catalog.plans import resolve_plan
+from sdtui.model.cell import Mode
+from sdtui.model.errors import UserError
+from sdtui.model.events import CellQueued, Stamped, to_line
+
+CELLS = {
+    "sd-txt2img": cell_of("sd-txt2img", calls=2),
+    "sd-img2img": cell_of("sd-img2img", batch_size=2),
+    "sd-inpaint": cell_of("sd-inpaint", "channels-last"),
+    "sd-controlnet": cell_of("sd-controlnet", "sdpa-attention", batch_size=2),
+    "if": cell_of("if", "vanilla-attention"),
+    "if-sdpa": cell_of("if", "sdpa-attention", batch_size=2),
+    "if-cascade": cell_of("if-cascade", batch_size=2, steps=1),
+    "prompt": cell_of("sd-txt2img", prompt='it\'s "quoted" \\ ü', seed=3, guidance=2.0),
+    "fused": dataclasses.replace(
+        cell_of("sd-txt2img"), mode=Mode("mine", "mine", fuse_qkv=True, vae_slicing=True, vae_tiling=True)
+    ),
+}
+
+
+def run_script(cell):
+    names = {"__name__": "__main__"}
+    exec(compile(script.write(cell, "cpu"), "script.py", "exec"), names)
+    return names
+
+
+def pixels(images):
+    return np.stack([np.asarray(image.float() if isinstance(image, torch.Tensor) else image) for image in images])
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_script_makes_the_cells_images(measured, name):
+    cell = CELLS[name]
+    run, names = measured(cell), run_script(cell)
+    assert run.end.status == "ok", run.end.reason
+    for stage in cell.stages:
+        made = names["images" if stage.name == "main" else f"images_{stage.name}"]
+        assert np.array_equal(pixels(made), pixels(run.images[stage.name][-1]))
+    with Image.open(run.outputs / f"{cell.id}.png") as kept:
+        if isinstance(made, list):
+            assert np.array_equal(np.asarray(kept), np.asarray(made[0]))
+
+
+def test_script_of_real_weights_makes_the_cells_images(measured, tmp_path):
+    saved = cell_of("sd-controlnet", seed=5)
+    pipe_of(saved).save_pretrained(tmp_path / "weights")
+    cell = cell_of("sd-controlnet", weights=str(tmp_path / "weights"))
+    run, names = measured(cell), run_script(cell)
+    assert run.end.status == "ok", run.end.reason
+    assert "random_module" not in names
+    assert np.array_equal(pixels(names["images"]), pixels(run.images["main"][0]))
+
+
+def test_compiled_script_compiles_every_denoiser(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda module, **wish: asked.append((type(module).__name__, wish)) or module)
+    run_script(cell_of("sd-controlnet", "compile", steps=1))
+    wish = {"backend": "inductor", "mode": "reduce-overhead", "fullgraph": True, "dynamic": None}
+    assert asked == [("UNet2DConditionModel", wish), ("ControlNetModel", wish)]
+
+
+def test_script_computes_in_the_cells_dtype():
+    assert "DTYPE = torch.bfloat16\n" in script.write(cell_of(mode="bf16"), "cpu")
+    assert "DTYPE = torch.float16\n" in script.write(cell_of(dtype="float16"), "cpu")
+
+
+def test_bar_of_the_script_is_diffusers_own(capfd):
+    run_script(cell_of(calls=2, steps=3))
+    assert len(re.findall(r"3/3 \[", capfd.readouterr().err)) >= 2
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_script_imports_nothing_of_sdtui(name):
+    text = script.write(CELLS[name], "cuda:0")
+    assert not re.search(r"^\s*(from|import) sdtui", text, re.M)
+    assert 'DEVICE = "cuda:0"' in text
+    imported = {
+        alias.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import) for alias in node.names
+    }
+    assert {"torch", "diffusers"} <= imported
+
+
+def test_script_of_published_weights_names_them():
+    keys = {"pipelines": ["sd-controlnet"], "batch_sizes": [1], "modes": ["compile"], "weights": "published"}
+    (cell,) = expand(resolve_plan(CATALOG, None, keys, gpu_available=True), CATALOG)
+    text = script.write(cell, "cuda:0")
+    assert "'stable-diffusion-v1-5/stable-diffusion-v1-5'" in text
+    assert "variant='fp16'" in text
+    assert "controlnet=diffusers.ControlNetModel.from_pretrained('lllyasviel/sd-controlnet-canny'" in text
+    ast.parse(text)
+
+
+# ------------------------------------------------------------------------------------------------ naming a cell
+
+
+def titled(text):
+    """The cell that a script's first line names."""
+    return re.match(r'"""(\S+): ', text)[1]
+
+
+def named(name, tmp_path, run=None, scale="full", device="cuda:0"):
+    return script.script_of(name, run, scale, device, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("sd-txt2img", "sd-txt2img.no-compile.current.b1-"),
+        ("sd-txt2img.compile", "sd-txt2img.compile.current.b1-"),
+        ("sd-txt2img.b4", "sd-txt2img.no-compile.current.b4-"),
+        ("sd-txt2img.compile.b16", "sd-txt2img.compile.current.b16-"),
+        ("if-cascade.compile.current.b2", "if-cascade.compile.current.b2-"),
+        ("if.tiny", "if.no-compile.current.b1.tiny-"),
+        ("if.no-compile.current.b1.tiny", "if.no-compile.current.b1.tiny-"),
+    ],
+)
+def test_what_is_left_out_of_a_name_is_the_catalogs(tmp_path, name, cell):
+    assert titled(named(name, tmp_path)).startswith(cell)
+
+
+def test_scale_and_device_are_those_asked_for(tmp_path):
+    text = named("sd-txt2img", tmp_path, scale="tiny", device="cpu")
+    assert titled(text) == cell_of(calls=3, steps=None).id
+    assert 'DEVICE = "cpu"' in text
+
+
+def test_an_id_of_the_catalog_needs_no_run(tmp_path):
+    cell = cell_of(calls=3, steps=None)
+    assert titled(named(cell.id, tmp_path, device="cpu")) == cell.id
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sd-txt2imgs", "cell 'sd-txt2imgs': unknown pipeline 'sd-txt2imgs'; did you mean 'sd-txt2img'?"),
+        ("if.compil.b1", "cell 'if.compil.b1': unknown mode 'compil'; did you mean 'compile'?"),
+        ("if.compile.curent.b1", "cell 'if.compile.curent.b1': unknown environment 'curent'; did you mean 'current'?"),
+        ("if.compile.b4.b5", "cell 'if.compile.b4.b5': unknown environment 'b4'; choose from: current"),
+        ("if.b0", "cell 'if.b0': batch size 0 is too small; the least is 1"),
+        ("", "cell '': write its id, or pipeline.mode.b1, such as sd-txt2img.compile.b4"),
+        ("if..b1", "cell 'if..b1': write its id, or pipeline.mode.b1, such as sd-txt2img.compile.b4"),
+    ],
+)
+def test_unknown_names_get_one_line(tmp_path, name, message):
+    with pytest.raises(UserError) as caught:
+        named(name, tmp_path)
+    assert str(caught.value) == message
+
+
+def test_id_with_a_hash_that_nothing_has(tmp_path):
+    name = "sd-txt2img.no-compile.current.b1-00000000"
+    with pytest.raises(UserError) as caught:
+        named(name, tmp_path)
+    made = titled(named(name.removesuffix("-00000000"), tmp_path))
+    assert str(caught.value) == f"cell '{name}': the catalog makes {made} of it, and no run in {tmp_path} has it"
+
+
+MINE = """
+pipelines = ["sd-txt2img"]
+modes = ["mine", "no-compile"]
+batch_sizes = [1, 16]
+scale = "tiny"
+device = "{device}"
+steps = 5
+
+[mode.mine]
+extends = "channels-last"
+vae_slicing = true
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Makes a run whose plan has a mode of its own, as the supervisor queues it."""
+
+    def make(device="cpu"):
+        folder = runs.create(tmp_path, "CPU", "host", MINE.format(device=device))
+        plan = resolve_plan(CATALOG, str(folder / runs.PLAN), {}, gpu_available=True)
+        cells = expand(plan, CATALOG)
+        lines = [to_line(Stamped(1.0, CellQueued(cell.id, cell.without_configs()))) for cell in cells]
+        (folder / runs.JOURNAL).write_text("".join(lines))
+        return folder, {(cell.slot.mode, cell.slot.batch_size): cell for cell in cells}
+
+    return make
+
+
+def test_cell_of_a_run_is_that_runs(tmp_path, run):
+    folder, cells = run()
+    for name in ("sd-txt2img.mine.b1", "sd-txt2img.mine.current.b1", cells["mine", 1].id):
+        text = named(name, tmp_path, run=folder.name)
+        assert titled(text) == cells["mine", 1].id
+        assert "pipe.vae.enable_slicing()" in text
+        assert "num_inference_steps=5" in text
+        assert 'DEVICE = "cpu"' in text
+
+
+def test_an_id_is_found_in_the_runs_even_where_the_catalog_lacks_its_mode(tmp_path, run):
+    _, cells = run()
+    for cell in cells.values():
+        assert titled(named(cell.id, tmp_path)) == cell.id
+
+
+def test_a_gpu_named_by_uuid_is_the_scripts_first(tmp_path, run):
+    folder, _ = run("cuda:GPU-2f0a3c4e-0000-0000-0000-000000000000")
+    assert 'DEVICE = "cuda:0"' in named("sd-txt2img.mine.b1", tmp_path, run=folder.name)
+
+
+def test_ambiguous_and_absent_cells_of_a_run_name_the_choices(tmp_path, run):
+    folder, cells = run()
+    mine = ", ".join(cells["mine", batch].id for batch in (1, 16))
+    with pytest.raises(UserError) as caught:
+        named("sd-txt2img.mine", tmp_path, run=folder.name)
+    assert str(caught.value) == f"run {folder.name}: cell 'sd-txt2img.mine' is ambiguous; choose from: {mine}"
+    with pytest.raises(UserError, match=r"cell 'if\.b1' is not in its plan; choose from: sd-txt2img\.mine"):
+        named("if.b1", tmp_path, run=folder.name)
