@@ -138,15 +138,13 @@ def cancel(name: RunName, force: Force = False, runs_dir: RunsDir = None) -> Non
 def list_(runs_dir: RunsDir = None) -> None:
     """Lists the runs, oldest first."""
     from sdtui import runs, settings
+    from sdtui.report.listing import listing
 
     where = settings.runs_dir(runs_dir)
     found = runs.list_runs(where)
     if not found:
         typer.echo(f"{where} holds no run; start one with 'sdtui run smoke'", err=True)
-    for listed in found:
-        counts = ", ".join(f"{count} {status}" for status, count in listed.counts.items())
-        beat = f"heartbeat {listed.heartbeat_age_s:.0f} s old" if listed.heartbeat_age_s is not None else ""
-        typer.echo("  ".join(part for part in (listed.name, f"{listed.state:<11}", counts, beat) if part).rstrip())
+    typer.echo(listing(found), nl=False)
 
 
 @app.command()

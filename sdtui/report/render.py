@@ -45,10 +45,15 @@ def save(content: str, path: Path) -> None:
         UserError: It cannot be written.
     """
     try:
-        if path.exists() and not path.is_file():
-            path.write_text(content, encoding="utf-8")
+        if _is_open_elsewhere(path):
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(content)
         else:
             write_atomically(path.resolve(), content)
     except OSError as error:
         missing = not path.parent.is_dir()
         raise UserError(f"-o {path}: " + (f"no folder '{path.parent}'" if missing else str(error.strerror))) from error
+
+
+def _is_open_elsewhere(path: Path) -> bool:
+    return path.absolute().is_relative_to("/dev") or (path.exists() and not path.is_file())
