@@ -1,0 +1,45 @@
+"""What the tests' interpreter runs as a worker: it measures nothing, and plays the part that FAKE_WORKER names.
+
+``ok`` steps through every call, ``hang`` stops after its first step, ``unsupported`` refuses the mode.
+"""
+
+import json
+import os
+import sys
+import time
+
+STEPS = 4
+
+
+def main():
+    descriptor = int(sys.argv[-2])
+    cell = json.loads(sys.stdin.readline())["cell"]
+    with os.fdopen(descriptor, "w", buffering=1) as events:
+        play(cell, events)
+
+
+def play(cell, events):
+    def tell(kind, **fields):
+        events.write(json.dumps({"v": 1, "t": time.time(), "kind": kind, "cell": cell["id"], **fields}) + "\n")
+
+    tell("cell.phase", phase="import")
+    tell("cell.phase", phase="load", versions={"torch": "2.13.0", "diffusers": "0.42.1"})
+    if os.environ["FAKE_WORKER"] == "unsupported":
+        tell("cell.finished", status="unsupported", phase="load", reason="no such attention here")
+        return
+    for call in range(1, cell["calls"] + 1):
+        if call < 3:
+            tell("cell.phase", phase="warm-up" if call == 1 else "measure", call=call)
+        for step in range(1, STEPS + 1):
+            tell("step", call=call, stage="main", step=step, steps=STEPS, ms=25.0, forwards=1)
+            if os.environ["FAKE_WORKER"] == "hang":
+                sys.stdin.read()  # until the supervisor is gone
+                return
+        spans = {"loop_ms": 100.0, "host_loop_ms": 101.0, "wall_ms": 125.0, "text_encoding_ms": 5.0}
+        spans.update(denoising_ms=100.0, vae_ms=15.0, other_ms=5.0)
+        tell("call.finished", call=call, stage="main", steps=STEPS, forwards=STEPS, **spans)
+    tell("cell.finished", status="ok", phase="measure", call=cell["calls"])
+
+
+if __name__ == "__main__":
+    main()
