@@ -78,7 +78,7 @@ class Misbehaviour:
         self.raw(b'{"v":1,"t":1.0,"kind":"log","message":"\xff\xfe"}\n')
 
     def deep(self):
-        self.raw(b"[" * 500_000 + b"\n")
+        self.raw(b"[" * 100_000 + b"\n")
 
     def huge_number(self):
         self.raw(b'{"v":1,"t":1' + b"0" * 400 + b',"kind":"cell.phase","cell":"x","phase":"load"}\n')

@@ -51,7 +51,7 @@ ENDINGS = {
 }
 """Status, phase and reason for each misbehaviour."""
 
-SILENCES = {"import": 3.0, "load": 0.3, "compile": 0.3, "warm-up": 0.3, "measure": 0.3}
+SILENCES = {"import": 2.0, "load": 0.5, "compile": 0.5, "warm-up": 0.5, "measure": 0.5}
 
 
 @dataclass
@@ -69,7 +69,7 @@ def _run(lab: Lab, behaviours: list[str], **changes: object) -> Outcome:
     told = [text for index, text in enumerate(behaviours) for text in ((text, "ok") if index % 3 == 2 else (text,))]
     folder = lab.create(*told)
     limited = both(
-        patched(limits, EXIT_S=0.3, OUTPUT_BYTES=4 * MIB, EVENT_BYTES=MIB),
+        patched(limits, EXIT_S=0.3, OUTPUT_BYTES=4 * MIB, EVENT_BYTES=MIB, EVENT_LINE_BYTES=256 * KIB),
         patched(log, LOG_BYTES=64 * KIB),
     )
     status = lab.run(folder, lab.sitting(folder, **changes), limited)
