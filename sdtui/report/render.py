@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def save(content: str, path: Path) -> None:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(content)
         else:
-            write_atomically(path.resolve(), content)
+            write_atomically(Path(os.path.realpath(path)), content)
     except OSError as error:
         missing = not path.parent.is_dir()
         raise UserError(f"-o {path}: " + (f"no folder '{path.parent}'" if missing else str(error.strerror))) from error
