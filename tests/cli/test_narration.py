@@ -1,0 +1,142 @@
+"""What the follower says of recorded runs: plain lines to a file, lines that fit on a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from commands import DOCS, RECORDED, SMOKE, TINY, check_golden
+from rich.console import Console
+
+from sdtui import runs
+from sdtui.display import Display, duration, lines
+from sdtui.follow import Narrator
+from sdtui.model.events import Log, Stamped, Telemetry
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def narrate(folder: Path, width: int | None = None, encoding: str = "utf-8") -> str:
+    """Replays a run; to a file, or where a width is given to a terminal without its live display."""
+    written = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace", newline="")
+    narrator = Narrator(folder, Console(file=written, width=width or 80, force_terminal=width is not None))
+    for stamped in runs.Tail(folder).poll():
+        narrator.take(stamped)
+    written.flush()
+    return written.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", [SMOKE, DOCS, TINY])
+def test_lines_in_a_file(name: str) -> None:
+    said = narrate(RECORDED / name)
+    check_golden(f"narration-{name.rsplit('-', 1)[-1]}.txt", said)
+    assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("name", [SMOKE, DOCS, TINY])
+def test_no_line_wraps_on_a_terminal(name: str, width: int) -> None:
+    said = CONTROL.sub("", narrate(RECORDED / name, width)).splitlines()
+    assert said
+    assert [line for line in said[1:] if len(line) > max(width, 70)] == []  # a cell's id is never cut
+
+
+def test_an_ending_that_fits_stays_on_its_line() -> None:
+    narrow, wide = (CONTROL.sub("", narrate(RECORDED / TINY, width)).splitlines() for width in (80, 120))
+    cell = "[2/6] sd-txt2img.compile-channels-last.current.b1.tiny-c0825e80:"
+    assert narrow[2:4] == [cell, "      1.59 it/s in 3 min 04 s".ljust(len(narrow[3]))]
+    assert f"{cell} 1.59 it/s in 3 min 04 s" in wide
+
+
+def test_colours_tell_how_cells_ended() -> None:
+    said = narrate(RECORDED / TINY, 120)
+    assert "\x1b[32m[1/6]" in said
+    assert "\x1b[33m[3/6]" in said
+
+
+def test_messages_are_said(tmp_path: Path) -> None:
+    file = io.StringIO()
+    narrator = Narrator(tmp_path, Console(file=file, width=40))
+    message = "waiting for NVIDIA H100 80GB HBM3: in use by run 20261124T230016Z (pid 7, user u, on h)"
+    narrator.take(Stamped(1.0, Log(message)))
+    assert file.getvalue() == message + "\n"
+
+
+# ------------------------------------------------------------------------------------------------------ live display
+
+
+def frames(name: str, width: int, encoding: str = "utf-8") -> list[tuple[str, list[str]]]:
+    """Returns the display after each event of a recorded run, with the event's kind."""
+    record, gauges, found = runs.RunRecord(RECORDED / name), {}, []
+    for stamped in runs.Tail(RECORDED / name).poll():
+        record.apply(stamped)
+        if isinstance(stamped.event, Telemetry):
+            gauges.update(stamped.event.changed)
+        rows = lines(record, gauges, stamped.t, width, encoding)
+        found.append((stamped.event.KIND, [row.plain for row in rows]))
+    return found
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 120])
+@pytest.mark.parametrize("name", [SMOKE, DOCS, TINY])
+def test_the_display_fits_its_width(name: str, width: int) -> None:
+    shown = frames(name, width)
+    assert {len(rows) for _, rows in shown} == {3}
+    assert max(len(row) for _, rows in shown for row in rows) <= width
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", [DOCS, TINY])
+def test_the_display_along_a_run(name: str, width: int) -> None:
+    shown = frames(name, width)
+    sample = [*shown[:: len(shown) // 12], *(frame for frame in shown if frame[0] in ("cell.phase", "cell.finished"))]
+    text = "\n".join("\n".join(row.rstrip() for row in rows) + "\n" for _, rows in sample)
+    check_golden(f"display-{name.rsplit('-', 1)[-1]}-{width}.txt", text)
+
+
+def test_the_display_shows_phase_step_rate_gpu_vram_and_the_time_left() -> None:
+    steps = [rows for kind, rows in frames(DOCS, 80) if kind == "step"]
+    cell, body, run = steps[-1]
+    assert cell == "[2/2] sd-txt2img.compile.current.b1-ec29bd21"
+    assert re.fullmatch(r"  measure, call 3  ━+╌*  50/50  1\d\d\.\d\d it/s  GPU +\d+%  VRAM +\d+ MiB", body)
+    assert re.fullmatch(r"  run  ━+╌+  1/2 cells  1 min 50 s", run)
+    assert re.search(r"  0/2 cells  \d+ s  about \d+ s left$", steps[60][2])
+
+
+def test_the_display_stands_still_while_figures_change() -> None:
+    bodies = [rows[1] for kind, rows in frames(DOCS, 80) if kind == "step"]
+    starts = {(body[:17], body.index(" it/s")) for body in bodies if " it/s" in body and "call 2" in body}
+    assert len({column for start, column in starts if start.startswith("  measure")}) == 1
+
+
+def test_the_display_of_several_stages_names_the_stage() -> None:
+    bodies = [rows[1] for kind, rows in frames(TINY, 80) if kind == "step"]
+    for stage in ("I", "II", "III"):
+        assert any(body.startswith(f"  warm-up, call 1, {stage}  ") for body in bodies)
+    assert any("CPU" in body and "RSS" in body for body in bodies)
+
+
+def test_the_display_without_utf_8_has_plain_bars() -> None:
+    rows = [row for _, found in frames(DOCS, 80, "latin-1") for row in found]
+    assert any("##" in row for row in rows)
+    assert "".join(rows).isascii()
+
+
+def test_the_live_display_is_gone_at_the_end() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=80, force_terminal=True)
+    record = runs.read(RECORDED / TINY)
+    with Display(record, {}, console):
+        pass
+    assert "6/6 cells" in file.getvalue()
+    assert file.getvalue().endswith("\x1b[1A\x1b[2K"), "its lines are erased"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.6, "1 min 00 s"), (61, "1 min 01 s"), (3599.9, "1 h 00 min"), (7500, "2 h 05 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,113 @@
+"""How far recorded runs are, and how long they will take, at every moment of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sdtui import runs
+from sdtui.model.events import CellFinished, CellPhase, CellStarted, RunStarted, Stamped, Step
+from sdtui.progress import Progress, progress_of, rate_of, recent_steps
+
+RECORDED = Path(__file__).parents[1] / "fixtures" / "runs"
+DOCS = RECORDED / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
+TINY = RECORDED / "20261124T231027Z-vm-epyc-fa50b5"
+
+
+def along(folder: Path) -> Iterator[tuple[Stamped, runs.RunRecord, Progress]]:
+    record = runs.RunRecord(folder)
+    for stamped in runs.Tail(folder).poll():
+        record.apply(stamped)
+        yield stamped, record, progress_of(record, stamped.t)
+
+
+def test_cells_are_counted_as_they_end() -> None:
+    ended = [progress.done for stamped, _, progress in along(TINY) if isinstance(stamped.event, CellFinished)]
+    assert ended == [1, 2, 3, 4, 5, 6]
+    *_, (_, _, last) = along(TINY)
+    assert last == Progress(6, 6, None, 0.0)
+
+
+def test_the_current_cell_is_the_one_that_runs() -> None:
+    for stamped, _, progress in along(TINY):
+        if isinstance(stamped.event, (CellStarted, CellPhase, Step)):
+            assert progress.current is not None
+            assert progress.current.spec.id == stamped.event.cell
+        elif isinstance(stamped.event, (RunStarted, CellFinished)):
+            assert progress.current is None
+
+
+def test_nothing_is_estimated_before_the_first_step() -> None:
+    for stamped, _, progress in along(DOCS):
+        if isinstance(stamped.event, Step):
+            assert progress.remaining_s is not None
+            break
+        assert progress.remaining_s is None or progress.total == 0
+
+
+def test_the_estimate_within_the_last_call_is_close() -> None:
+    """The last cell of the recorded H100 run, from its second call on: compiled, steady."""
+    moments = list(along(DOCS))
+    end = moments[-1][0].t
+    cell = moments[-1][1].cells["sd-txt2img.compile.current.b1-ec29bd21"]
+    steady = [
+        (stamped.t, progress.remaining_s)
+        for stamped, _, progress in moments
+        if isinstance(stamped.event, Step) and stamped.event.cell == cell.spec.id and stamped.event.call >= 2
+    ]
+    assert len(steady) == 100
+    assert all(left is not None and left <= end - t for t, left in steady), "what follows the steps comes on top"
+    assert steady[0][1] == pytest.approx(100 / cell.finished.summary.stages[0].loop_its, rel=0.15)  # type: ignore[union-attr]
+
+
+def test_a_finished_cell_stands_for_those_to_come() -> None:
+    first = next(m for m in along(DOCS) if isinstance(m[0].event, CellFinished))
+    cell = first[1].cells["sd-txt2img.no-compile.current.b1-d5453d27"]
+    assert first[2].remaining_s == pytest.approx(cell.finished_at - cell.started)  # type: ignore[operator]
+
+
+def test_the_rate_is_of_the_stage_and_call_that_run() -> None:
+    for stamped, record, _ in along(TINY):
+        if not isinstance(stamped.event, Step):
+            continue
+        step = stamped.event
+        steps = recent_steps(record.cells[step.cell])
+        assert [s.step for s in steps] == list(range(1, step.step + 1))[-10:]
+        assert {(s.call, s.stage) for s in steps} == {(step.call, step.stage)}
+        assert rate_of(steps) == pytest.approx(1000 * len(steps) / sum(s.ms for s in steps))
+
+
+def test_a_new_phase_begins_without_a_rate() -> None:
+    shown = [
+        recent_steps(record.cells[stamped.event.cell])
+        for stamped, record, _ in along(DOCS)
+        if isinstance(stamped.event, CellPhase)
+    ]
+    assert shown == [[]] * 8
+
+
+def test_no_time_is_no_rate() -> None:
+    assert rate_of([Step("c", 1, "main", 1, 2, 0.0, 1)]) is None
+    assert rate_of([]) is None
+
+
+def test_what_an_earlier_sitting_left_is_still_to_do() -> None:
+    """A resumed run: a cancelled cell counts as done in its own sitting only."""
+    record, moments = runs.RunRecord(TINY), [stamped for stamped, _, _ in along(TINY)]
+    started = next(s for s in moments if isinstance(s.event, RunStarted))
+    ending = next(s for s in moments if isinstance(s.event, CellFinished))
+    for stamped in moments:
+        if stamped is ending:
+            break
+        record.apply(stamped)
+    cell = ending.event.cell  # type: ignore[union-attr]
+    record.apply(Stamped(ending.t, CellFinished(cell, "cancelled", "measure", 2, "the run was cancelled")))
+    assert progress_of(record, ending.t).done == 1
+    again = started.event.__class__(**{**vars(started.event), "sitting": 2})  # type: ignore[arg-type]
+    record.apply(Stamped(ending.t + 60, again))
+    resumed = progress_of(record, ending.t + 61)
+    assert (resumed.done, resumed.current, resumed.remaining_s) == (0, None, None)
+    record.apply(Stamped(ending.t + 62, CellStarted(cell, 2, 7)))
+    assert progress_of(record, ending.t + 63).current is record.cells[cell]
