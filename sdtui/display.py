@@ -68,7 +68,7 @@ def lines(
     bar = "━╌" if encoding.lower().startswith("utf") else "#-"
     cell = progress.current
     if cell is None:
-        head, body = Text("between cells" if progress.done else "starting"), Text()
+        head, body = Text(_between(progress)), Text()
     else:
         head = Text(f"[{progress.done + 1}/{progress.total}] {cell.spec.id}", style="bold")
         body = _cell_line(cell, gauges, now, width, bar)
@@ -83,6 +83,12 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _between(progress: Progress) -> str:
+    if not progress.done:
+        return "starting"
+    return "between cells" if progress.done < progress.total else "writing the report"
 
 
 def _cell_line(cell: CellRecord, gauges: Mapping[str, Any], now: float, width: int, bar: str) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -33,8 +34,9 @@ class Said:
 class Shell:
     """Starts commands as a person does, where the environment ``fake`` plays the worker."""
 
-    def __init__(self, environ: pytest.MonkeyPatch) -> None:
+    def __init__(self, environ: pytest.MonkeyPatch, call: Callable[..., Said]) -> None:
         self._environ = environ
+        self.call = call
         self._started: list[subprocess.Popen[str]] = []
         self.runs_dir = settings.runs_dir()
         self.command = [sys.executable, "-m", "sdtui"]
@@ -88,8 +90,9 @@ class Shell:
     def close(self) -> None:
         """Ends what a failed test left."""
         for folder in self.runs_dir.glob("*"):
-            if (holder := runs.lock_state(folder).holder) is not None:
-                os.kill(holder.pid, 9)
+            state = runs.lock_state(folder)
+            if state.held and state.holder is not None:
+                os.kill(state.holder.pid, signal.SIGKILL)
         for process in self._started:
             process.kill()
             process.communicate()

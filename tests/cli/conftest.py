@@ -44,7 +44,7 @@ def sdtui(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[by
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sdtui: Callable[..., Said]) -> Iterator[Shell]:
     fake, real = Path(__file__).with_name("fake_worker_python.py"), shlex.quote(sys.executable)
     python = tmp_path / "python"
     python.write_text(
@@ -56,6 +56,6 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     (settings.config_dir() / settings.SETTINGS).write_text(f"[environments]\nfake = {json.dumps(str(python))}\n")
     monkeypatch.setenv("PYTHONPATH", str(Path(package.__file__).parents[1]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    shell = Shell(monkeypatch)
+    shell = Shell(monkeypatch, sdtui)
     yield shell
     shell.close()
