@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ class Bench:
         self.holders = [self.pipe.__dict__, self.pipe.vae.__dict__, denoiser._forward_pre_hooks]
         plain = [dict(holder) for holder in self.holders]
         self.timer = PipelineTimer(self.pipe, stage.denoisers[0], self.clock)
+        self.update_us: list[float] = []
+        self.timer.end_step = self._clocked(self.timer.end_step)  # type: ignore[method-assign]
         self.timed_state = [dict(holder) for holder in self.holders]
         self.plain_state = plain
         self.emitter = Emitter(_drained_pipe())
@@ -77,6 +79,16 @@ class Bench:
 
     def _on_step(self, step: int, steps: int, ms: float, forwards: int) -> None:
         self.emitter.emit(Step(self.cell, 1, "main", step, steps, ms, forwards))
+
+    def _clocked(self, end_step: Callable[[], None]) -> Callable[[], None]:
+        """Adds up what the host spends in sdtui's own code at each step: marking, reading marks, sending events."""
+
+        def clocked() -> None:
+            start = time.perf_counter()
+            end_step()
+            self.update_us.append((time.perf_counter() - start) * 1e6)
+
+        return clocked
 
     def _restore(self, state: list[dict[Any, Any]]) -> None:
         for holder, saved in zip(self.holders, state, strict=True):
@@ -106,36 +118,40 @@ def interval(ratios: list[float]) -> tuple[float, float]:
     return medians[round(0.025 * RESAMPLES)], medians[round(0.975 * RESAMPLES) - 1]
 
 
-def compare(cell: Cell, device: str, seconds: float, max_pairs: int) -> dict[str, Any]:
-    """Alternates calls until the interval is narrow enough, or a limit is reached."""
+def compare(cell: Cell, device: str, seconds: float, max_pairs: int) -> Iterator[dict[str, Any]]:
+    """Alternates calls until the interval is narrow enough, or a limit is reached; yields the state at each look."""
     bench = Bench(cell, device)
     for _ in range(2):
         bench.plain()
         bench.timed()
+    bench.update_us.clear()
     chance = random.Random(1)
-    ratios: list[float] = []
     samples: list[dict[str, float]] = []
     deadline = time.monotonic() + seconds
-    low, high, reached = 0.0, float("inf"), False
-    while not reached and len(ratios) < max_pairs and time.monotonic() < deadline:
+    resolved = False
+    while not resolved and len(samples) < max_pairs and time.monotonic() < deadline:
         kinds = ["plain", "timed"]
         chance.shuffle(kinds)
-        pair = {kind: getattr(bench, kind)() for kind in kinds}
-        samples.append(pair)
-        ratios.append(pair["plain"] / pair["timed"])
-        if len(ratios) >= FIRST_LOOK and len(ratios) % 5 == 0:
-            low, high = interval(ratios)
-            reached = (high - low) / 2 <= HALF_WIDTH
+        samples.append({kind: getattr(bench, kind)() for kind in kinds})
+        if len(samples) % 5 == 0:
+            state = _state(cell, samples, bench.update_us)
+            low, high = state["interval"]
+            resolved = len(samples) >= FIRST_LOOK and (high - low) / 2 <= HALF_WIDTH
+            yield {**state, "resolved": resolved}
+
+
+def _state(cell: Cell, samples: list[dict[str, float]], update_us: list[float]) -> dict[str, Any]:
+    ratios = [sample["plain"] / sample["timed"] for sample in samples]
     low, high = interval(ratios)
     return {
         "cell": cell.id,
-        "pairs": len(ratios),
+        "pairs": len(samples),
         "ratio": statistics.median(ratios),
         "interval": [low, high],
-        "resolved": reached,
         "at_least_0.99": low >= 0.99,
         "plain_s": statistics.median(sample["plain"] for sample in samples),
         "timed_s": statistics.median(sample["timed"] for sample in samples),
+        "host_us_per_step": statistics.median(update_us),
         "samples": samples,
     }
 
@@ -162,18 +178,25 @@ def main() -> None:
     }
     plan = resolve_plan(catalog, None, overrides, gpu_available=True)
     device = torch.cuda.get_device_name() if chosen.device.startswith("cuda") else "CPU"
-    results = []
+    results: list[dict[str, Any]] = []
     for cell in expand(plan, catalog):
-        result = compare(cell, chosen.device, chosen.seconds, chosen.pairs)
-        results.append({"device": device, "torch": torch.__version__, "steps": chosen.steps, **result})
-        low, high = result["interval"]
-        print(
-            f"{cell.id} on {device}: plain / timed = {result['ratio']:.4f}, 95 % interval {low:.4f} to {high:.4f}, "
-            f"{result['pairs']} pairs, {'resolved' if result['resolved'] else 'not resolved'} to 0.5 %; "
-            f"median call {result['plain_s']:.4f} s plain, {result['timed_s']:.4f} s timed"
-        )
-        if chosen.output:
-            chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        results.append({})
+        for state in compare(cell, chosen.device, chosen.seconds, chosen.pairs):
+            results[-1] = {"device": device, "torch": torch.__version__, "steps": chosen.steps, **state}
+            if chosen.output:  # at each look, so that a run cut short still says what it found
+                chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        print(_line(results[-1]))
+
+
+def _line(result: dict[str, Any]) -> str:
+    low, high = result["interval"]
+    return (
+        f"{result['cell']} on {result['device']}: plain / timed = {result['ratio']:.4f}, "
+        f"95 % interval {low:.4f} to {high:.4f}, {result['pairs']} pairs, "
+        f"{'resolved' if result['resolved'] else 'not resolved'} to 0.5 %; "
+        f"median call of {result['steps']} steps {result['plain_s']:.4f} s plain, {result['timed_s']:.4f} s timed; "
+        f"sdtui's own code {result['host_us_per_step']:.0f} us a step"
+    )
 
 
 if __name__ == "__main__":
