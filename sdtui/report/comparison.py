@@ -41,7 +41,7 @@ class _Block:
 def compare(tables: Sequence[Table], gpu: str | None) -> tuple[Comparison, ...]:
     """Compares every table that the page has a counterpart of.
 
-    Tables at tiny scale and of a variant have none. Modes pair by name, pipelines by label.
+    Tables at tiny scale, and those that depart from the docs protocol, have none. Modes pair by name, pipelines by label.
 
     Args:
         tables: Ours.
@@ -58,8 +58,8 @@ def compare(tables: Sequence[Table], gpu: str | None) -> tuple[Comparison, ...]:
 
 
 def is_comparable(table: Table) -> bool:
-    """Says whether a table followed the docs protocol at full scale."""
-    return table.group.scale == "full" and not table.group.variant
+    """Says whether a table followed the docs protocol at full scale; the page's own weights are no departure."""
+    return table.group.scale == "full" and table.group.variant in ("", "published weights")
 
 
 def remarks(tables: Sequence[Table], comparisons: Sequence[Comparison], gpu: str | None) -> list[str]:
@@ -85,7 +85,7 @@ def remarks(tables: Sequence[Table], comparisons: Sequence[Comparison], gpu: str
 def _why_not(table: Table) -> str:
     if table.group.scale == "tiny":
         return "tiny scale measures nothing that the page did"
-    if table.group.variant:
+    if not is_comparable(table):
         return "it departs from the docs protocol"
     return "the page has none of its batch size, modes and pipelines"
 

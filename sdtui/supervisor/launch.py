@@ -148,6 +148,8 @@ def _worker_environ(
     ours.pop("PYTHONSAFEPATH", None)  # the worker is found in its working directory
     ours["CUDA_VISIBLE_DEVICES"] = gpu_uuid or ""
     ours["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if gpu_uuid is None:
+        ours.setdefault("OMP_WAIT_POLICY", "passive")  # on a shared CPU, threads that spin starve one another
     if job.cell.weights == "random":
         ours["HF_HUB_OFFLINE"] = "1"
     return ours
