@@ -121,9 +121,9 @@ class Misbehaviour:
         child = subprocess.Popen(["sleep", "600"], close_fds=False)
         print(f"grandchild {child.pid}", flush=True)
 
-    def grandchild_floods(self):
-        subprocess.Popen(["sh", "-c", "while :; do echo still here; done"])
-        self.sigkill()
+    def bare_grandchild(self):
+        """As above, in a worker that has no lifeline: its supervisor alone can sweep."""
+        self.grandchild()
 
     def grandchild_hang(self):
         self.grandchild()
@@ -146,9 +146,10 @@ def main():
     while not line.endswith(b"\n"):
         line += os.read(0, 65536)
     job = decode(Job, json.loads(line))
-    die_at_end_of_input()
     behaviours = json.loads(Path(os.environ["FAKE_WORKER_BEHAVIOUR"]).read_text())
     target, _, action = behaviours[str(job.cell.slot.batch_size)].partition(":")
+    if not action.startswith("bare"):
+        die_at_end_of_input()
     emitter = Emitter(events)
     misbehaviour = Misbehaviour(job.cell.id, events, emitter)
     print("hello from the fake", flush=True)
