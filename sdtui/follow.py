@@ -60,10 +60,9 @@ class Narrator:
         """
         while not leave():
             living = alive()  # asked before the poll, so that the last lines of a supervisor that just ended are read
-            new = list(self._tail.poll())
-            for stamped in new:
+            for stamped in self._tail.poll():
                 self.take(stamped)
-            if not new and not living:
+            if not living:
                 return
             time.sleep(_POLL_S)
 

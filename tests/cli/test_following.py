@@ -150,13 +150,14 @@ def test_a_second_interrupt_does_not_wait_and_the_run_still_ends(shell: Shell) -
     assert ending(shell).status == "cancelled"
 
 
-def test_interrupts_as_soon_as_there_is_a_run_end_it(shell: Shell) -> None:
+def test_interrupts_before_the_supervisor_is_up_end_the_run(shell: Shell) -> None:
     shell.play("hang")
     follower = shell.start(*ONE)
-    folder = shell.folder()
-    until((folder / "logs" / "supervisor.log").exists, "no supervisor was started")
-    for _ in range(3):
-        follower.send_signal(signal.SIGINT)
+    until((shell.folder() / "logs" / "supervisor.log").exists, "no supervisor was started")
+    follower.send_signal(signal.SIGINT)
+    assert follower.stderr is not None
+    assert follower.stderr.readline() == "cancelling the run …\n"
+    follower.send_signal(signal.SIGINT)
     assert shell.ended(follower).status == 130
     shell.await_end()
     assert ending(shell).status == "cancelled"

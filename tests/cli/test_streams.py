@@ -40,7 +40,8 @@ def test_no_stdout_at_all() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_an_ascii_terminal() -> None:
-    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_locale_without_utf_8(encoding: str) -> None:
+    environ = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run(REPORT, env=environ, capture_output=True, check=True)
     assert done.stdout.decode("utf-8") == (RECORDED / TINY / "report.md").read_text("utf-8")
