@@ -72,14 +72,18 @@ class Narrator:
         self._tell(stamped.event, stamped.t)
 
     def say(self, message: str, style: str = "") -> None:
-        """Writes a line of narration, however long."""
-        self._console.print(Text(message, style=style), soft_wrap=True)
+        """Writes a line of narration: whole to a file; on a terminal wrapped between words, but a path stays whole."""
+        whole = not self._on_terminal or " " not in message
+        self._console.print(Text(message, style=style), soft_wrap=whole)
 
     def say_position(self) -> None:
-        """Says where the run stands, for who joins late."""
+        """Says where the run stands, for who joins late: between cells with the last thing that it had to say."""
         progress = progress_of(self.record, time.time())
-        device = f" on {self.record.sittings[-1].started.machine.device_name}" if self.record.sittings else ""
+        sitting = self.record.sittings[-1] if self.record.sittings else None
+        device = f" on {sitting.started.machine.device_name}" if sitting else ""
         self.say(f"run {self.record.id}{device}: {progress.done} of {progress.total} cells done")
+        if sitting and progress.current is None and self.record.logs and self.record.logs[-1][0] >= sitting.started_at:
+            self._tell(self.record.logs[-1][1], self.record.logs[-1][0])
 
     def _apply(self, stamped: Stamped) -> None:
         self.record.apply(stamped)

@@ -13,7 +13,7 @@ from rich.console import Console
 from sdtui import runs
 from sdtui.display import Display, duration, lines
 from sdtui.follow import Narrator
-from sdtui.model.events import Log, Stamped, Telemetry
+from sdtui.model.events import Log, Stamped, Telemetry, from_line, to_line
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -56,12 +56,38 @@ def test_colours_tell_how_cells_ended() -> None:
     assert "\x1b[33m[3/6]" in said
 
 
-def test_messages_are_said(tmp_path: Path) -> None:
-    file = io.StringIO()
-    narrator = Narrator(tmp_path, Console(file=file, width=40))
-    message = "waiting for NVIDIA H100 80GB HBM3: in use by run 20261124T230016Z (pid 7, user u, on h)"
-    narrator.take(Stamped(1.0, Log(message)))
-    assert file.getvalue() == message + "\n"
+MESSAGE = "waiting for NVIDIA H100 80GB HBM3: in use by run 20261124T230016Z (pid 7, user u, on h)"
+
+
+def test_messages_are_whole_in_a_file_and_wrap_between_words_on_a_terminal(tmp_path: Path) -> None:
+    written, shown = io.StringIO(), io.StringIO()
+    for console in (Console(file=written, width=40), Console(file=shown, width=40, force_terminal=True)):
+        narrator = Narrator(tmp_path, console)
+        narrator.take(Stamped(1.0, Log(MESSAGE)))
+        narrator.say("/" + "x" * 50)
+    assert written.getvalue() == f"{MESSAGE}\n/{'x' * 50}\n"
+    *lines, path = CONTROL.sub("", shown.getvalue()).splitlines()
+    assert " ".join(line.strip() for line in lines) == MESSAGE
+    assert max(map(len, lines)) <= 40
+    assert path == "/" + "x" * 50, "a path can be copied"
+
+
+def test_who_joins_late_is_told_where_the_run_stands(tmp_path: Path) -> None:
+    lines = (RECORDED / TINY / runs.JOURNAL).read_bytes().splitlines(keepends=True)
+    ended = next(number for number, line in enumerate(lines) if b'"kind":"cell.finished"' in line)
+    waits = to_line(Stamped(from_line(lines[0]).t + 1, Log(MESSAGE))).encode()
+    said = []
+    for journal in ([*lines[:7], waits], lines[: ended + 1], lines[: ended + 9]):
+        (tmp_path / runs.JOURNAL).write_bytes(b"".join(journal))
+        file = io.StringIO()
+        narrator = Narrator(tmp_path, Console(file=file))
+        narrator.catch_up()
+        assert file.getvalue() == "", "what came before is read in silence"
+        narrator.say_position()
+        said.append(file.getvalue())
+    where = f"run {TINY} on AMD EPYC:"
+    assert said[0] == f"{where} 0 of 6 cells done\n{MESSAGE}\n"
+    assert said[1:] == [f"{where} 1 of 6 cells done\n"] * 2
 
 
 # ------------------------------------------------------------------------------------------------------ live display
