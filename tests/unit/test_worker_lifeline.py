@@ -100,6 +100,24 @@ def test_parents_death_kills_the_worker(held, tmp_path):
     os.kill(child, signal.SIGKILL)
 
 
+def test_parents_death_sweeps_what_the_worker_started(held):
+    """The parent holds the input's other end: its death ends the input too."""
+    code = (
+        "import os, subprocess, sys\n"
+        "worker = subprocess.Popen([sys.executable, '-c', sys.argv[1], str(os.getpid())],\n"
+        "                          stdin=subprocess.PIPE, process_group=0)\n"
+        "worker.wait()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, source("die_at_end_of_input()", held)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    descriptors = [os.pidfd_open(pid) for pid in pids(parent)]
+    parent.kill()
+    wait_for_end(descriptors)
+    parent.wait(10)
+
+
 def test_worker_whose_parent_died_before_it_asked_exits():
     code = "from sdtui.worker.lifeline import die_with_parent; die_with_parent(1); print('lived')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

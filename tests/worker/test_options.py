@@ -118,7 +118,7 @@ def test_refusals_name_the_part_and_the_reason(monkeypatch):
     assert refused(SD, attention_processor="xformers") == "xformers is not installed in this environment"
     assert refused(IF, fuse_qkv=True).startswith("unet of stage I: `fuse_qkv_projections()` is not supported")
     assert refused(UPSCALER, attention_backend="flash").startswith("unet of stage III does not dispatch attention")
-    # diffusers 0.35 to 0.42 take the call there and do nothing
+    # diffusers 0.42 takes the call there and does nothing; 0.35 has none to take
     assert refused(CONTROLNET, fuse_qkv=True) == (
         "controlnet: this diffusers' fuse_qkv_projections fuses nothing in it"
     )
@@ -162,7 +162,7 @@ def latents(tmp_path_factory):
     """Final latents of the shipped eager modes."""
     made = {}
     for mode in ("no-compile", "sdpa-attention", "vanilla-attention", "channels-last", "bf16"):
-        cell, outputs, recorder = cell_of(mode=mode), tmp_path_factory.mktemp(mode), Recorder()
+        cell, outputs, recorder = cell_of(mode=mode, steps=1), tmp_path_factory.mktemp(mode), Recorder()
         measure.measure(Job(cell, "cpu", str(outputs)), recorder)
         assert recorder.events[-1].status == "ok"
         made[mode] = load_file(outputs / f"{cell.id}.safetensors")["latents"]
@@ -243,12 +243,12 @@ def compiled(cell, **wishes):
 
 def test_a_compiled_denoiser_is_timed_and_counted_like_an_eager_one(measured):
     torch._dynamo.reset()
-    eager = measured(cell_of(calls=2, steps=3))
-    run = measured(compiled(cell_of(calls=2, steps=3)))
+    eager = measured(cell_of(calls=2))
+    run = measured(compiled(cell_of(calls=2)))
     assert run.end == CellFinished(run.cell.id, "ok", "measure", 2)
     assert [event.phase for event in run.of(CellPhase)] == ["compile", "measure"]
-    assert [(event.steps, event.forwards) for event in run.of(CallFinished)] == [(3, 4)] * 2
-    assert [event.forwards for event in run.of(Step)] == [2, 1, 1] * 2
+    assert [(event.steps, event.forwards) for event in run.of(CallFinished)] == [(2, 3)] * 2
+    assert [event.forwards for event in run.of(Step)] == [2, 1] * 2
     first, second = run.of(CallFinished)
     assert first.loop_ms > 2 * second.loop_ms  # compiled in the first
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0

@@ -42,8 +42,8 @@ def wrapped(error, hide):
             raise error
         except Exception as inner:
             if hide:
-                raise RuntimeError("lowering failed") from None
-            raise RuntimeError("lowering failed") from inner
+                raise RuntimeError(f"lowering failed: {inner}") from None
+            raise RuntimeError(f"lowering failed: {inner}") from inner
     except RuntimeError as outer:
         try:
             raise BackendCompilerFailed(lambda: None, outer, None) from outer

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import re
 
 import numpy as np
@@ -20,14 +21,14 @@ from sdtui.model.events import CellQueued, Stamped, to_line
 CELLS = {
     "sd-txt2img": cell_of("sd-txt2img", calls=2),
     "sd-img2img": cell_of("sd-img2img", batch_size=2),
-    "sd-inpaint": cell_of("sd-inpaint", "channels-last"),
-    "sd-controlnet": cell_of("sd-controlnet", "sdpa-attention", batch_size=2),
-    "if": cell_of("if", "vanilla-attention"),
+    "sd-inpaint": cell_of("sd-inpaint", "channels-last", steps=1),
+    "sd-controlnet": cell_of("sd-controlnet", "sdpa-attention", batch_size=2, steps=1),
+    "if": cell_of("if", "vanilla-attention", steps=1),
     "if-sdpa": cell_of("if", "sdpa-attention", batch_size=2),
     "if-cascade": cell_of("if-cascade", batch_size=2, steps=1),
     "prompt": cell_of("sd-txt2img", prompt='it\'s "quoted" \\ ü', seed=3, guidance=2.0),
     "fused": dataclasses.replace(
-        cell_of("sd-txt2img"), mode=Mode("mine", "mine", fuse_qkv=True, vae_slicing=True, vae_tiling=True)
+        cell_of("sd-txt2img", steps=1), mode=Mode("mine", "mine", fuse_qkv=True, vae_slicing=True, vae_tiling=True)
     ),
 }
 
@@ -38,6 +39,12 @@ def run_script(cell):
     return names
 
 
+@functools.cache
+def names_of(name):
+    """What a script leaves behind, run once for every test."""
+    return run_script(CELLS[name])
+
+
 def pixels(images):
     return np.stack([np.asarray(image.float() if isinstance(image, torch.Tensor) else image) for image in images])
 
@@ -45,7 +52,7 @@ def pixels(images):
 @pytest.mark.parametrize("name", CELLS)
 def test_script_makes_the_cells_images(measured, name):
     cell = CELLS[name]
-    run, names = measured(cell), run_script(cell)
+    run, names = measured(cell), names_of(name)
     assert run.end.status == "ok", run.end.reason
     for stage in cell.stages:
         made = names["images" if stage.name == "main" else f"images_{stage.name}"]
@@ -58,11 +65,23 @@ def test_script_makes_the_cells_images(measured, name):
 def test_script_of_real_weights_makes_the_cells_images(measured, tmp_path):
     saved = cell_of("sd-controlnet", seed=5)
     pipe_of(saved).save_pretrained(tmp_path / "weights")
-    cell = cell_of("sd-controlnet", weights=str(tmp_path / "weights"))
+    cell = cell_of("sd-controlnet", weights=str(tmp_path / "weights"), steps=1)
     run, names = measured(cell), run_script(cell)
     assert run.end.status == "ok", run.end.reason
     assert "random_module" not in names
     assert np.array_equal(pixels(names["images"]), pixels(run.images["main"][0]))
+
+
+def test_script_applies_what_changes_no_pixel():
+    pipe = names_of("fused")["pipe"]
+    assert {type(processor).__name__ for processor in pipe.unet.attn_processors.values()} == {"FusedAttnProcessor2_0"}
+    assert pipe.vae.use_slicing
+    assert pipe.vae.use_tiling
+    unet = names_of("sd-inpaint")["pipe"].unet
+    assert unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    pipe = names_of("sd-controlnet")["pipe"]
+    for denoiser in (pipe.unet, pipe.controlnet):
+        assert {type(processor).__name__ for processor in denoiser.attn_processors.values()} == {"AttnProcessor2_0"}
 
 
 def test_compiled_script_compiles_every_denoiser(monkeypatch):
