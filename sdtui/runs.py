@@ -42,7 +42,10 @@ _TAIL_BYTES = 16384
 
 @dataclass
 class CellRecord:
-    """All that the journal says of one cell's latest attempt."""
+    """All that the journal says of one cell's latest attempt.
+
+    ``call_times`` are when each of ``calls`` ended, in unix seconds.
+    """
 
     spec: Cell
     sitting: int = 0
@@ -53,6 +56,7 @@ class CellRecord:
     telemetry: list[tuple[float, Telemetry]] = field(default_factory=list)
     finished: CellFinished | None = None
     finished_at: float | None = None
+    call_times: list[float] = field(default_factory=list)
 
     @property
     def versions(self) -> dict[str, str | None]:
@@ -114,6 +118,7 @@ class RunRecord:
             record.steps.append(event)
         elif isinstance(event, CallFinished):
             record.calls.append(event)
+            record.call_times.append(t)
         elif isinstance(event, Telemetry):
             record.telemetry.append((t, event))
         elif isinstance(event, CellFinished):

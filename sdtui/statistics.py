@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from sdtui import bootstrap
 from sdtui.model.cell import Cell
 from sdtui.model.events import CallFinished, CellPhase, Step
-from sdtui.model.results import CellSummary, StageSummary
+from sdtui.model.results import CallSummary, CellSummary, Interval, StageSummary, StepStatistics
 
 
 def percentile(samples: Iterable[float], percent: float) -> float:
-    """Returns a percentile by linear interpolation between closest ranks (numpy's default; Hyndman and Fan's type 7).
+    """Returns a percentile by linear interpolation between closest ranks (Hyndman and Fan's type 7).
 
     Args:
         samples: At least one value, in any order.
@@ -21,15 +23,12 @@ def percentile(samples: Iterable[float], percent: float) -> float:
     Raises:
         ValueError: There is no sample, or ``percent`` is out of range.
     """
-    ordered = sorted(samples)
-    if not ordered:
+    values = np.fromiter(samples, float)
+    if not len(values):
         raise ValueError("a percentile needs at least one sample")
     if not 0 <= percent <= 100:
         raise ValueError(f"percent must lie in 0..100, got {percent}")
-    rank = (len(ordered) - 1) * percent / 100
-    below = math.floor(rank)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+    return float(np.percentile(values, percent))
 
 
 def summarise(
@@ -65,30 +64,54 @@ def summarise(
         if stage_calls:
             stage_steps = [step for step in steps if step.stage == stage.name]
             stages.append(_summarise_stage(stage_calls, stage_steps, spec.slot.batch_size))
+    wall_ms = _last_wall_ms(spec, calls)
     return CellSummary(
         stages=tuple(stages),
-        images_per_second=_images_per_second(spec, calls),
+        images_per_second=_per_second(spec.slot.batch_size, wall_ms) if wall_ms else None,
         phase_seconds=phase_seconds(phases, started, finished),
         gpu_utilisation_percent=gpu_utilisation_percent,
         cpu_percent=cpu_percent,
         peak_vram_mib=peak_vram_mib,
         peak_rss_mib=peak_rss_mib,
+        seconds_per_image=wall_ms / 1000 / spec.slot.batch_size if wall_ms else None,
     )
 
 
-def steady_step_ms(calls: Sequence[CallFinished], steps: Sequence[Step]) -> list[float]:
-    """Returns the step times that percentiles are taken over, in milliseconds.
+def measured_steps(calls: Sequence[CallFinished], steps: Iterable[Step]) -> tuple[tuple[float, ...], ...]:
+    """Returns the step times that statistics are taken over, in milliseconds, call by call.
 
     They are those of every finished call but the first (of the only one, where there is one), without intervals
-    that held more than one denoiser evaluation.
+    that held more than one denoiser evaluation. Calls that have none are left out.
 
     Args:
         calls: Finished calls of one stage.
         steps: Of the same stage.
     """
-    numbers = sorted({call.call for call in calls})
-    steady = set(numbers[1:] or numbers)
-    return [step.ms for step in steps if step.call in steady and step.forwards <= 1]
+    by_call = _single_ms(steps)
+    ordered = sorted(call.call for call in calls)
+    return tuple(tuple(by_call[call]) for call in ordered[1:] or ordered if by_call[call])
+
+
+def step_statistics(calls: Sequence[Sequence[float]]) -> StepStatistics | None:
+    """Returns statistics of step times pooled over calls, percentiles as `percentile`; ``None`` where there is none.
+
+    Args:
+        calls: Samples of each call, in the order they were taken, in milliseconds.
+    """
+    if not any(calls):
+        return None
+    samples = np.concatenate([samples for samples in calls if samples])
+    p5, median, p95, p99 = (float(value) for value in np.percentile(samples, (5, 50, 95, 99)))
+    return StepStatistics(
+        count=len(samples),
+        median_ms=median,
+        mean_ms=float(samples.mean()),
+        p5_ms=p5,
+        p95_ms=p95,
+        p99_ms=p99,
+        mad_ms=float(np.median(np.abs(samples - median))),
+        median_interval_ms=bootstrap.median_interval([samples for samples in calls if samples]),
+    )
 
 
 def phase_seconds(phases: Sequence[tuple[float, CellPhase]], started: float, finished: float) -> dict[str, float]:
@@ -106,15 +129,16 @@ def phase_seconds(phases: Sequence[tuple[float, CellPhase]], started: float, fin
 
 def _summarise_stage(calls: Sequence[CallFinished], steps: Sequence[Step], batch_size: int) -> StageSummary:
     first, last = calls[0], calls[-1]
-    samples = steady_step_ms(calls, steps)
+    single = _single_ms(steps)
+    pooled = step_statistics(measured_steps(calls, steps))
     return StageSummary(
         stage=last.stage,
         steps=last.steps,
         forwards=last.forwards,
         loop_its=_per_second(last.steps, last.loop_ms),
         host_loop_its=_per_second(last.steps, last.host_loop_ms),
-        median_step_ms=percentile(samples, 50) if samples else None,
-        p95_step_ms=percentile(samples, 95) if samples else None,
+        median_step_ms=pooled.median_ms if pooled else None,
+        p95_step_ms=pooled.p95_ms if pooled else None,
         images_per_second=_per_second(batch_size, last.wall_ms),
         text_encoding_ms=last.text_encoding_ms,
         denoising_ms=last.denoising_ms,
@@ -123,16 +147,47 @@ def _summarise_stage(calls: Sequence[CallFinished], steps: Sequence[Step], batch
         first_call_s=first.wall_ms / 1000,
         peak_allocated_mib=_highest(call.peak_allocated_mib for call in calls),
         peak_reserved_mib=_highest(call.peak_reserved_mib for call in calls),
+        loop_its_interval=_loop_interval(calls, single),
+        forwards_per_second=_per_second(last.forwards, last.loop_ms),
+        seconds_per_image=last.wall_ms / 1000 / batch_size,
+        step_ms=pooled,
+        calls=tuple(_summarise_call(call, single[call.call]) for call in calls),
     )
 
 
-def _images_per_second(spec: Cell, calls: Sequence[CallFinished]) -> float | None:
-    """Over the last call that every stage finished; ``None`` where there was none."""
+def _summarise_call(call: CallFinished, single_ms: Sequence[float]) -> CallSummary:
+    its = _per_second(call.steps, call.loop_ms)
+    return CallSummary(call.call, its, call.wall_ms / 1000, step_statistics([single_ms]))
+
+
+def _single_ms(steps: Iterable[Step]) -> dict[int, list[float]]:
+    """Returns, by call, the intervals that held one denoiser evaluation."""
+    by_call: dict[int, list[float]] = defaultdict(list)
+    for step in steps:
+        if step.forwards <= 1:
+            by_call[step.call].append(step.ms)
+    return by_call
+
+
+def _loop_interval(calls: Sequence[CallFinished], single_ms: dict[int, list[float]]) -> Interval | None:
+    """Draws a call after the first, then its steps: what of its loop is no single evaluation stays as it was."""
+    measured = [call for call in calls[1:] if single_ms[call.call] and call.loop_ms > 0]
+    samples = [single_ms[call.call] for call in measured]
+    fixed = [max(0.0, call.loop_ms - sum(ms)) for call, ms in zip(measured, samples, strict=True)]
+    loop_ms = bootstrap.sum_interval(samples, fixed)
+    if loop_ms is None or loop_ms.low <= 0:
+        return None
+    count = measured[-1].steps
+    return Interval(_per_second(count, loop_ms.high), _per_second(count, loop_ms.low))
+
+
+def _last_wall_ms(spec: Cell, calls: Sequence[CallFinished]) -> float | None:
+    """Of the last call that every stage finished, its stages together; ``None`` where there was none."""
     by_call: dict[int, dict[str, float]] = defaultdict(dict)
     for call in calls:
         by_call[call.call][call.stage] = call.wall_ms
     whole = [number for number, walls in by_call.items() if all(stage.name in walls for stage in spec.stages)]
-    return _per_second(spec.slot.batch_size, sum(by_call[max(whole)].values())) if whole else None
+    return sum(by_call[max(whole)].values()) if whole else None
 
 
 def _per_second(count: int, ms: float) -> float:

@@ -14,6 +14,51 @@ PHASES: tuple[Phase, ...] = ("import", "load", "compile", "warm-up", "measure")
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A 95 % bootstrap interval, in the unit of the figure it belongs to."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class StepStatistics:
+    """How long the steps took that held one denoiser evaluation.
+
+    Attributes:
+        count: How many samples.
+        mad_ms: Median absolute deviation from the median, unscaled.
+        median_interval_ms: Of the median; ``None`` where the samples are too few to have one.
+    """
+
+    count: int
+    median_ms: float
+    mean_ms: float
+    p5_ms: float
+    p95_ms: float
+    p99_ms: float
+    mad_ms: float
+    median_interval_ms: Interval | None = None
+
+
+@dataclass(frozen=True)
+class CallSummary:
+    """Figures of one call of one stage.
+
+    Attributes:
+        call: Counted from 1; the first compiles or warms up.
+        loop_its: Steps per second of the loop, by device events.
+        wall_s: The whole call by the host's clock.
+        step_ms: Of this call alone; ``None`` where no step held a single denoiser evaluation.
+    """
+
+    call: int
+    loop_its: float
+    wall_s: float
+    step_ms: StepStatistics | None = None
+
+
+@dataclass(frozen=True)
 class StageSummary:
     """Figures of one stage of one cell.
 
@@ -23,7 +68,8 @@ class StageSummary:
         forwards: Denoiser evaluations in one call (51 for 50 steps with PNDM).
         loop_its: Steps per second of the loop in the last call, by device events: the figure of the tables.
         host_loop_its: The same by the host's clock, as tqdm prints it.
-        median_step_ms: Over the steps of all calls but the first that held one denoiser evaluation.
+        median_step_ms: Over the steps of all calls but the first (of the only one, where there is one) that held one
+            denoiser evaluation.
         p95_step_ms: 95th percentile of the same samples.
         images_per_second: Batch size over the last call's wall time.
         text_encoding_ms: Of the last call.
@@ -33,6 +79,12 @@ class StageSummary:
         first_call_s: Wall time of the first call: compilation and warm-up are in it.
         peak_allocated_mib: Of torch's allocator, over the stage's calls; ``None`` without a GPU.
         peak_reserved_mib: Of torch's allocator, over the stage's calls; ``None`` without a GPU.
+        loop_its_interval: Where the loop's steps per second of a call lie, given how the measured calls and the steps
+            within them vary; ``None`` where the samples are too few.
+        forwards_per_second: Denoiser evaluations per second of the loop in the last call.
+        seconds_per_image: Wall time of the last call over the batch size.
+        step_ms: The samples of ``median_step_ms`` in full: pooled over the measured calls.
+        calls: Every call that the stage finished, the first included.
     """
 
     stage: str
@@ -50,6 +102,11 @@ class StageSummary:
     first_call_s: float
     peak_allocated_mib: float | None = None
     peak_reserved_mib: float | None = None
+    loop_its_interval: Interval | None = None
+    forwards_per_second: float | None = None
+    seconds_per_image: float | None = None
+    step_ms: StepStatistics | None = None
+    calls: tuple[CallSummary, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +121,7 @@ class CellSummary:
         cpu_percent: Mean of the worker's CPU use over the measured calls (100 is one core); ``None`` with a GPU.
         peak_vram_mib: Highest use of the device's memory that NVML saw while the cell ran.
         peak_rss_mib: Highest resident memory of the worker; ``None`` with a GPU.
+        seconds_per_image: Wall time of the last call's stages together over the batch size.
     """
 
     stages: tuple[StageSummary, ...] = ()
@@ -73,3 +131,4 @@ class CellSummary:
     cpu_percent: float | None = None
     peak_vram_mib: float | None = None
     peak_rss_mib: float | None = None
+    seconds_per_image: float | None = None

@@ -82,7 +82,7 @@ def _cell_values(result: Result) -> list[Any]:
     return [
         result.run.id,
         result.device,
-        result.gpu_uuid,
+        result.gpu.uuid if result.gpu else None,
         spec.scale,
         spec.variant,
         spec.id,

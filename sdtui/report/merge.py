@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
-from sdtui import statistics
+from sdtui import readings, statistics
+from sdtui.energy import Energy, energy
+from sdtui.flags import Flag, flags
 from sdtui.model.cell import Cell
+from sdtui.model.machine import Gpu
 from sdtui.model.results import CellSummary, Status
 from sdtui.report.text import NOT_AVAILABLE
 from sdtui.runs import CellRecord, RunRecord, Sitting
@@ -19,20 +23,20 @@ class Result:
     Attributes:
         run: Where it comes from.
         device: GPU model, or the CPU's name.
-        gpu_uuid: Of the GPU that the cell's sitting used; ``None`` for a CPU.
+        gpu: What the cell's sitting used; ``None`` for a CPU.
         torch: Full version: the worker's own word, else the sitting's environment; ``None`` where neither says.
     """
 
     run: RunRecord
     record: CellRecord
     device: str
-    gpu_uuid: str | None
+    gpu: Gpu | None
     torch: str | None
 
     @property
     def on_gpu(self) -> bool:
         """Whether a GPU was measured."""
-        return self.gpu_uuid is not None
+        return self.gpu is not None
 
     @property
     def spec(self) -> Cell:
@@ -54,13 +58,20 @@ class Result:
         """Why it did not end ok; empty where there is nothing to say."""
         return self.record.finished.reason if self.record.finished else ""
 
-    @property
+    @cached_property
     def summary(self) -> CellSummary:
-        """The cell's figures, from its raw samples where its ending carries none."""
-        finished = self.record.finished
-        if finished and finished.summary:
-            return finished.summary
+        """The cell's figures, computed anew from its raw samples: an older sdtui's folder has the newest figures."""
         return _summary_of(self.record)
+
+    @cached_property
+    def flags(self) -> tuple[Flag, ...]:
+        """What makes the figures less sure."""
+        return flags(self.record, self.summary, self.gpu)
+
+    @cached_property
+    def energy(self) -> Energy | None:
+        """Energy per image; ``None`` where it is not available."""
+        return energy(self.record)
 
     @property
     def its(self) -> tuple[float, ...]:
@@ -126,7 +137,7 @@ def _result(run: RunRecord, record: CellRecord) -> Result:
         run=run,
         record=record,
         device=machine.device_name if machine else NOT_AVAILABLE,
-        gpu_uuid=machine.gpu.uuid if machine and machine.gpu else None,
+        gpu=machine.gpu if machine else None,
         torch=package(run, record, "torch"),
     )
 
@@ -138,9 +149,14 @@ def _worth(result: Result) -> tuple[int, float]:
 
 
 def _summary_of(record: CellRecord) -> CellSummary:
-    if record.started is None:
-        return CellSummary()
+    """Takes from the cell's ending what no raw sample of this record tells."""
+    stored = (record.finished.summary if record.finished else None) or CellSummary()
+    if record.started is None or not (record.calls or record.phases):
+        return stored
     times = [record.started, *(t for t, _ in record.phases), *(t for t, _ in record.telemetry)]
+    windows = readings.measured_windows(record)
+    busy = readings.mean(record, "gpu_utilisation_percent", windows)
+    cpu = readings.mean(record, "cpu_percent", windows)
     return statistics.summarise(
         record.spec,
         record.steps,
@@ -148,8 +164,8 @@ def _summary_of(record: CellRecord) -> CellSummary:
         record.phases,
         record.started,
         record.finished_at or max(times),
-        gpu_utilisation_percent=None,
-        cpu_percent=None,
-        peak_vram_mib=None,
-        peak_rss_mib=None,
+        gpu_utilisation_percent=stored.gpu_utilisation_percent if busy is None else busy,
+        cpu_percent=stored.cpu_percent if cpu is None else cpu,
+        peak_vram_mib=stored.peak_vram_mib,
+        peak_rss_mib=stored.peak_rss_mib,
     )

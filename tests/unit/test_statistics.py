@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from itertools import chain
 
 import pytest
 
@@ -81,6 +83,15 @@ def test_percentile_refuses(samples: list[float], percent: float) -> None:
         statistics.percentile(samples, percent)
 
 
+def test_statistics_are_numpy_s() -> None:
+    steps = statistics.step_statistics([[4.0, 1.0], [], [3.0, 2.0, 10.0]])
+    assert steps is not None
+    assert (steps.count, steps.median_ms, steps.mean_ms, steps.mad_ms) == (5, 3.0, 4.0, 1.0)
+    assert (steps.p5_ms, steps.p95_ms, steps.p99_ms) == pytest.approx((1.2, 8.8, 9.76))
+    assert steps.median_interval_ms is None  # five samples hold their median with 93.75 %
+    assert statistics.step_statistics([[]]) is None
+
+
 def test_first_call_is_apart_and_multiple_evaluations_stay_out_of_percentiles() -> None:
     steps = steps_of(1, 900, 800, 700) + steps_of(2, 40, 10, 20) + steps_of(3, 40, 30, 40)
     calls = [call_of(1, 5000), call_of(2), call_of(3, 2000, loop_ms=150)]
@@ -92,6 +103,63 @@ def test_first_call_is_apart_and_multiple_evaluations_stay_out_of_percentiles() 
     assert main.first_call_s == pytest.approx(5)
     assert (main.steps, main.forwards) == (3, 4)
     assert main.images_per_second == pytest.approx(2)
+    assert main.seconds_per_image == pytest.approx(0.5)
+    assert main.forwards_per_second == pytest.approx(4 / 0.15)
+    assert main.step_ms is not None
+    assert (main.step_ms.count, main.step_ms.median_ms) == (4, main.median_step_ms)
+
+
+def test_every_call_has_figures_of_its_own() -> None:
+    steps = steps_of(1, 900, 800, 700) + steps_of(2, 40, 10, 20) + steps_of(3, 40, 30, 40)
+    calls = [call_of(3, 2000, loop_ms=150), call_of(1, 5000), call_of(2)]
+    first, second, third = summarise(spec("main"), steps, calls).stages[0].calls
+    assert [call.call for call in (first, second, third)] == [1, 2, 3]
+    assert (first.wall_s, second.wall_s, third.wall_s) == (5, 1, 2)
+    assert (second.loop_its, third.loop_its) == pytest.approx((6, 20))
+    assert [call.step_ms and call.step_ms.median_ms for call in (first, second, third)] == [750, 15, 35]
+
+
+def noisy(call: int, around: float, count: int = 50) -> list[Step]:
+    """Steps that wander around a value, as a host's noise does, after a first of two evaluations."""
+    wander = [around * (1 + 0.03 * math.sin(call + i / 3) + 0.01 * math.cos(7 * i)) for i in range(count)]
+    return steps_of(call, 2 * around, *wander)
+
+
+def loop_of(call: int, steps: list[Step]) -> CallFinished:
+    return dataclasses.replace(call_of(call, loop_ms=sum(step.ms for step in steps)), steps=len(steps))
+
+
+def test_intervals_hold_their_figures_and_are_the_same_each_time() -> None:
+    taken = [noisy(1, 99.0), noisy(2, 10.0), noisy(3, 10.0)]
+    calls = [loop_of(number, steps) for number, steps in enumerate(taken, 1)]
+    once, again = (summarise(spec("main"), [*chain(*taken)], calls).stages[0] for _ in range(2))
+    assert once == again
+    steps, loop = once.step_ms, once.loop_its_interval
+    assert steps is not None
+    assert steps.median_interval_ms is not None
+    assert loop is not None
+    assert 9.7 < steps.median_interval_ms.low < steps.median_ms < steps.median_interval_ms.high < 10.3
+    assert 94 < loop.low < once.loop_its < loop.high < 102
+
+
+def test_calls_that_differ_widen_the_interval_to_hold_both() -> None:
+    taken = [noisy(1, 99.0), noisy(2, 10.0), noisy(3, 12.0)]
+    calls = [loop_of(number, steps) for number, steps in enumerate(taken, 1)]
+    main = summarise(spec("main"), [*chain(*taken)], calls).stages[0]
+    assert main.step_ms is not None
+    assert main.step_ms.median_interval_ms is not None
+    assert main.loop_its_interval is not None
+    assert main.step_ms.median_interval_ms.low < 10.2
+    assert main.step_ms.median_interval_ms.high > 11.8
+    assert main.loop_its_interval.low < 84
+    assert main.loop_its_interval.high > 97
+
+
+def test_the_first_call_alone_has_no_loop_interval() -> None:
+    steps = noisy(1, 10.0)
+    main = summarise(spec("main"), steps, [loop_of(1, steps)]).stages[0]
+    assert main.median_step_ms == pytest.approx(10, rel=0.01)
+    assert main.loop_its_interval is None
 
 
 def test_a_single_call_stands_for_itself() -> None:
@@ -120,6 +188,7 @@ def test_stages_add_up_and_keep_the_spec_order() -> None:
     assert [s.stage for s in summary.stages] == ["I", "II"]
     assert [s.median_step_ms for s in summary.stages] == [4, 8]
     assert summary.images_per_second == pytest.approx(5)
+    assert summary.seconds_per_image == pytest.approx(0.2)
 
 
 def test_the_cell_rate_needs_a_call_that_all_stages_finished() -> None:
