@@ -41,7 +41,8 @@ class _Block:
 def compare(tables: Sequence[Table], gpu: str | None) -> tuple[Comparison, ...]:
     """Compares every table that the page has a counterpart of.
 
-    Tables at tiny scale, and those that depart from the docs protocol, have none. Modes pair by name, pipelines by label.
+    Tables at tiny scale, and those that depart from the docs protocol, have none. Modes pair by name, pipelines by
+    label.
 
     Args:
         tables: Ours.
