@@ -1,0 +1,164 @@
+"""The page's second chart: iterations per second of each pipeline for each batch size, mode by mode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sdtui.report import charts_style as style
+from sdtui.report import text
+from sdtui.report.charts_canvas import Canvas, Chart, text_width
+from sdtui.report.charts_rows import RowLayout, RowName, draw_key, key_height
+from sdtui.report.charts_speed_up import BASELINE_MODE
+from sdtui.report.tables import Column, Entry, Group, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WORDS = {"oom": "OOM", "unsupported": "unsupported", "failed": "failed", "timeout": "timeout"}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """One row of the chart.
+
+    Attributes:
+        name: Pipeline, then batch size and stage.
+        its: Iterations per second by column label.
+        endings: How the cells ended that have no figure, by column label; those not run or cancelled are left out.
+    """
+
+    name: RowName
+    its: dict[str, float]
+    endings: dict[str, str]
+
+
+def rates_charts(tables: Sequence[Table]) -> list[Chart]:
+    """Makes a chart for each device, scale and variant that has a figure."""
+    charts = []
+    for group in dict.fromkeys(table.group for table in tables):
+        of_group = [table for table in tables if table.group == group]
+        rows = rates(of_group)
+        if any(row.its for row in rows):
+            columns = {column.label: column for table in of_group for column in table.columns}
+            charts.append(_chart(group, rows, list(columns.values())))
+    return charts
+
+
+def rates(tables: Sequence[Table]) -> list[Rates]:
+    """Returns the rows of one device's tables: by pipeline, then by batch size, then by stage."""
+    labels = dict.fromkeys(row.label for table in tables for row in table.rows)
+    several = len({table.batch_size for table in tables}) > 1
+    found = []
+    for label in labels:
+        for table in tables:
+            for row in table.rows:
+                if row.label == label:
+                    size = f"batch size {table.batch_size}" if several else ""
+                    entries = {column.label: entry for column, entry in zip(table.columns, row.entries, strict=True)}
+                    found += _stage_rows(label, size, entries)
+    return found
+
+
+def _stage_rows(pipeline: str, size: str, entries: dict[str, Entry]) -> list[Rates]:
+    by_stage: dict[str, dict[str, float]] = {}
+    endings = {}
+    for label, entry in entries.items():
+        result = entry.result
+        if result is None:
+            continue
+        if result.status == "ok":
+            for stage in result.summary.stages:
+                by_stage.setdefault(stage.stage, {})[label] = stage.loop_its
+        elif result.status in _WORDS:
+            endings[label] = entry.text if result.status == "oom" else _WORDS[result.status]
+    if not by_stage:
+        return [Rates(RowName(pipeline, size), {}, endings)] if endings else []
+    several = len(by_stage) > 1
+    return [
+        Rates(RowName(pipeline, ", ".join(filter(None, (size, f"stage {stage}" if several else "")))), its, endings)
+        for stage, its in by_stage.items()
+    ]
+
+
+def _chart(group: Group, rows: Sequence[Rates], columns: Sequence[Column]) -> Chart:
+    layout = RowLayout([row.name for row in rows])
+    key = _key(columns)
+    height = key_height(key) if len(key) > 1 else 0.0
+    title = "Iterations per second"
+    only = f" {columns[0].label}." if len(columns) == 1 else ""
+    said = "; ".join(_said(row) for row in rows)
+    slug = "-".join(part for part in (group.device, group.scale if group.scale == "tiny" else "", group.variant) if part)
+    return Chart(
+        f"rates-{slug}",
+        title,
+        f"{group.title}.{only} Of the denoising loop in the last call; more is better.",
+        f"{title} on {group.title}: {said}.",
+        height + layout.height,
+        lambda canvas: _draw(canvas, layout, height, rows, key),
+    )
+
+
+def _said(row: Rates) -> str:
+    figures = [f"{label} {text.rate(its)}" for label, its in row.its.items()]
+    endings = [f"{label} {ending}" for label, ending in row.endings.items()]
+    return f"{' '.join(filter(None, (row.name.group, row.name.label)))}: {', '.join(figures + endings)}"
+
+
+def _key(columns: Sequence[Column]) -> list[tuple[str, str, str]]:
+    """Names, colours and markers: a colour for each mode (grey for no compile), a marker for each column."""
+    modes = [mode for mode in dict.fromkeys(column.mode for column in columns) if mode != BASELINE_MODE]
+    colours = {mode: style.colour_of(index) for index, mode in enumerate(modes)} | {BASELINE_MODE: style.BASELINE}
+    return [(column.label, colours[column.mode], style.marker_of(i)) for i, column in enumerate(columns)]
+
+
+def _draw(
+    canvas: Canvas, layout: RowLayout, top: float, rows: Sequence[Rates], key: Sequence[tuple[str, str, str]]
+) -> None:
+    if top:
+        draw_key(canvas, 0, key)
+    notes = [_note(row) for row in rows]
+    axes = layout.axes(canvas, top, 0.5 + max(text_width(note, style.SMALL) for note in notes))
+    axes.set_xlim(0, max(its for row in rows for its in row.its.values()))
+    for y, row, note in zip(layout.positions, rows, notes, strict=True):
+        if row.its:
+            values = sorted(row.its.values())
+            axes.plot([values[0], values[-1]], [y, y], color=style.GRID, linewidth=3, solid_capstyle="round", zorder=1)
+        for label, colour, marker in key:
+            if label in row.its:
+                axes.plot([row.its[label]], [y], marker, color=colour, markersize=6, clip_on=False, zorder=3)
+        _label(axes, y, row, note)
+    axes.set_xlabel("iterations per second (it/s)", loc="left")
+
+
+def _label(axes: Axes, y: float, row: Rates, note: str) -> None:
+    """Writes the highest figure to the right of its marker, and the lowest to the left where there is room."""
+    if row.its:
+        low, high = min(row.its.values()), max(row.its.values())
+        _write(axes, high, y, text.rate(high), 7)
+        room = low / axes.get_xlim()[1] * axes.get_position().width * Canvas.width
+        if low < high and room > text_width(text.rate(low)) + 0.1:
+            _write(axes, low, y, text.rate(low), -7)
+        if note:
+            _write(axes, high, y, note, 13 + text_width(text.rate(high)) * 72, style.MUTED)
+    else:
+        _write(axes, 0, y, note, 2, style.MUTED)
+
+
+def _write(axes: Axes, x: float, y: float, words: str, offset: float, colour: str = style.INK) -> None:
+    axes.annotate(
+        words,
+        (x, y),
+        xytext=(offset, 0),
+        textcoords="offset points",
+        ha="right" if offset < 0 else "left",
+        va="center_baseline",
+        color=colour,
+        size=style.BASE if colour == style.INK else style.SMALL,
+        annotation_clip=False,
+    )
+
+
+def _note(row: Rates) -> str:
+    return ", ".join(f"{label.partition(' - ')[2]}: {ending}" for label, ending in row.endings.items())

@@ -1,0 +1,196 @@
+"""What the device did while one cell ran, over time, with the cell's phases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sdtui.report import charts_style as style
+from sdtui.report.charts_canvas import Canvas, Chart, text_width
+from sdtui.report.charts_samples import Point, thinned
+from sdtui.runs import CellRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_PANEL, _BETWEEN = 0.62, 0.3
+_LEFT, _RIGHT = 0.42, 0.7
+_FLAG = 0.16
+_MOST_POINTS = 700
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure that is drawn over time.
+
+    Attributes:
+        field: Of telemetry.
+        label: With the unit that is drawn.
+        per_unit: What of the field's unit makes one of the label's.
+        top: Of the scale; ``None`` for the highest value seen.
+    """
+
+    field: str
+    label: str
+    per_unit: float = 1.0
+    top: float | None = None
+
+
+PANELS = (
+    Panel("gpu_utilisation_percent", "GPU utilisation, %", top=100),
+    Panel("vram_used_mib", "device memory in use, GiB", 1024),
+    Panel("power_w", "power, W"),
+    Panel("sm_clock_mhz", "SM clock, MHz"),
+    Panel("cpu_percent", "CPU use, % (100 is one core)"),
+    Panel("rss_mib", "resident memory, GiB", 1024),
+)
+
+
+@dataclass(frozen=True)
+class Band:
+    """A phase, in seconds since the cell started."""
+
+    phase: str
+    begin: float
+    end: float
+
+
+def bands_of(record: CellRecord) -> list[Band]:
+    """Returns the phases that a cell entered, one after the other, consecutive ones of a name as one."""
+    if record.started is None:
+        return []
+    entered = [(t - record.started, phase.phase) for t, phase in record.phases]
+    found: list[Band] = []
+    for (begin, phase), end in zip(entered, [t for t, _ in entered[1:]] + [duration_s(record)], strict=True):
+        if found and found[-1].phase == phase:
+            found[-1] = Band(phase, found[-1].begin, end)
+        else:
+            found.append(Band(phase, begin, max(begin, end)))
+    return found
+
+
+def duration_s(record: CellRecord) -> float:
+    """Returns how long the cell ran, as far as the journal says."""
+    times = [t for t, _ in record.phases] + [t for t, _ in record.telemetry]
+    end = record.finished_at if record.finished_at is not None else max(times, default=record.started or 0.0)
+    return end - (record.started or 0.0)
+
+
+def series_of(record: CellRecord, field: str) -> list[list[Point]]:
+    """Returns a field's values over the seconds since the cell started, in pieces where it was available.
+
+    Telemetry says what changed: a value holds until the next.
+    """
+    pieces: list[list[Point]] = [[]]
+    for t, event in record.telemetry:
+        if field in event.changed:
+            seconds, value = t - (record.started or t), event.changed[field]
+            if pieces[-1]:
+                pieces[-1].append((seconds, pieces[-1][-1][1]))
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                pieces[-1].append((seconds, float(value)))
+            elif pieces[-1]:
+                pieces.append([])
+    if pieces[-1]:
+        pieces[-1].append((max(duration_s(record), pieces[-1][-1][0]), pieces[-1][-1][1]))
+    return [piece for piece in pieces if piece]
+
+
+def telemetry_chart(record: CellRecord, name: str) -> Chart | None:
+    """Makes the chart; ``None`` for a cell without telemetry."""
+    panels = [(panel, series_of(record, panel.field)) for panel in PANELS]
+    panels = [(panel, pieces) for panel, pieces in panels if pieces]
+    if not panels:
+        return None
+    bands = bands_of(record)
+    flags = _flags(bands, duration_s(record))
+    head = _FLAG * (1 + max((row for *_, row in flags), default=-1)) + 0.04
+    title = "Telemetry"
+    said = [f"highest {panel.label} {_highest(panel, pieces):,.1f}" for panel, pieces in panels]
+    phases = ", ".join(f"{band.phase} {band.end - band.begin:.1f} s" for band in bands)
+    return Chart(
+        name,
+        title,
+        f"{record.spec.id}. Over seconds since the cell started; the bands are its phases.",
+        f"{title} of {record.spec.id} over its phases ({phases}): {'; '.join(said)}.",
+        head + len(panels) * (_PANEL + _BETWEEN) + 0.25,
+        lambda canvas: _draw(canvas, panels, bands, flags, head, duration_s(record)),
+    )
+
+
+def _highest(panel: Panel, pieces: Sequence[Sequence[Point]]) -> float:
+    return max(y for piece in pieces for _, y in piece) / panel.per_unit
+
+
+def _flags(bands: Sequence[Band], duration: float) -> list[tuple[str, float, float, int]]:
+    """Places the bands' names above them: text, where its band begins and where it is written (inches), row."""
+    width = Canvas.width - _LEFT - _RIGHT
+    ends: list[float] = []
+    placed = []
+    for band in bands:
+        label = f"{band.phase} {band.end - band.begin:.1f} s"
+        wide = text_width(label, style.SMALL) + 0.1
+        begin = band.begin / duration * width if duration > 0 else 0.0
+        left = min(begin, width + _RIGHT - wide)
+        row = next((i for i, end in enumerate(ends) if end <= left), len(ends))
+        ends[row:row + 1] = [left + wide]
+        placed.append((label, begin, left, row))
+    return placed
+
+
+def _draw(
+    canvas: Canvas,
+    panels: Sequence[tuple[Panel, list[list[Point]]]],
+    bands: Sequence[Band],
+    flags: Sequence[tuple[str, float, float, int]],
+    head: float,
+    duration: float,
+) -> None:
+    width = canvas.width - _LEFT - _RIGHT
+    rows = max((row for *_, row in flags), default=0)
+    for label, _, left, row in flags:
+        canvas.text(_LEFT + left + 0.04, _FLAG * (rows - row + 0.5), label, size=style.SMALL)
+    total = len(panels) * (_PANEL + _BETWEEN) - 0.06
+    _draw_bands(canvas.axes(_LEFT, head, width, total), bands, duration)
+    for number, (panel, pieces) in enumerate(panels):
+        top = head + number * (_PANEL + _BETWEEN)
+        canvas.text(_LEFT + 0.04, top + 0.13, panel.label, color=style.INK)
+        axes = canvas.axes(_LEFT, top + 0.24, width, _PANEL)
+        _draw_panel(axes, panel, pieces, duration)
+        if number == len(panels) - 1:
+            axes.set_xlabel("seconds since the cell started", loc="left")
+        else:
+            axes.set_xticklabels([])
+
+
+def _draw_bands(axes: Axes, bands: Sequence[Band], duration: float) -> None:
+    axes.set_axis_off()
+    axes.set_xlim(0, duration or 1.0)
+    for number, band in enumerate(bands):
+        if number % 2 == 0:
+            axes.axvspan(band.begin, band.end, color=style.BAND, linewidth=0)
+        axes.axvline(band.begin, color=style.MUTED, linewidth=0.5)
+
+
+def _draw_panel(axes: Axes, panel: Panel, pieces: Sequence[Sequence[Point]], duration: float) -> None:
+    highest = _highest(panel, pieces)
+    for piece in pieces:
+        drawn = thinned(piece, _MOST_POINTS)
+        axes.plot(
+            [x for x, _ in drawn], [y / panel.per_unit for _, y in drawn], color=style.colour_of(0), linewidth=1.0
+        )
+    axes.set_xlim(0, duration or 1.0)
+    axes.set_ylim(0, panel.top or highest * 1.1 or 1.0)
+    axes.locator_params(axis="y", nbins=3)
+    axes.grid(axis="y")
+    axes.annotate(
+        f"highest\n{highest:,.1f}" if panel.per_unit > 1 else f"highest\n{highest:,.0f}",
+        (1, highest),
+        xycoords=("axes fraction", "data"),
+        xytext=(5, 0),
+        textcoords="offset points",
+        va="center",
+        size=style.SMALL,
+        annotation_clip=False,
+    )
