@@ -99,4 +99,9 @@ def _drawn(calls: Sequence[Sequence[float]], chosen: Any, generator: Any) -> Any
 
 def _interval(values: Any) -> Interval:
     low, high = np.percentile(values, _PERCENTS)
-    return Interval(float(low), float(high))
+    return Interval(_rounded(low), _rounded(high))
+
+
+def _rounded(value: float) -> float:
+    """Six digits: more would be the machine's arithmetic, and differ between machines."""
+    return float(f"{value:.6g}")

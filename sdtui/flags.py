@@ -85,10 +85,10 @@ def flags(record: CellRecord, summary: CellSummary, gpu: Gpu | None) -> tuple[Fl
 
 
 def _by_stage(summary: CellSummary, judge: Callable[[StageSummary], str]) -> str:
-    """Joins what is found of each stage with a call after the first: ``this (I), that (III)``; plain for one stage."""
+    """Joins what is found of each stage with a measured call: ``this in I, that in III``; plain for one stage."""
     found = ((stage.stage, judge(stage)) for stage in summary.stages if len(stage.calls) > 1)
     several = len(summary.stages) > 1
-    return ", ".join(f"{what} ({name})" if several else what for name, what in found if what)
+    return ", ".join(f"{what} in {name}" if several else what for name, what in found if what)
 
 
 def _scatter(summary: CellSummary) -> str:
@@ -128,14 +128,13 @@ def _waiting(record: CellRecord, summary: CellSummary) -> str:
     def judge(stage: StageSummary) -> str:
         windows = readings.measured_windows(record, stage.stage)
         busy = readings.mean(record, "gpu_utilisation_percent", windows)
-        if busy is None or busy >= BUSY_PERCENT or readings.seconds(windows) < SHORTEST_S:
-            return ""
         step = stage.median_step_ms
-        idle = "" if step is None else f" with some {step * (1 - busy / 100):.1f} of a step's {step:.1f} ms idle"
-        return f"{busy:.0f} %{idle}"
+        if busy is None or step is None or busy >= BUSY_PERCENT or readings.seconds(windows) < SHORTEST_S:
+            return ""
+        return f"{step * (1 - busy / 100):.1f} of a step's {step:.1f} ms ({busy:.1f} % busy)"
 
     found = _by_stage(summary, judge)
-    return f"GPU utilisation {found}, by NVML alone, which is weak evidence" if found else ""
+    return f"by NVML alone, weak evidence, the GPU idles some {found}" if found else ""
 
 
 def _throttling(record: CellRecord) -> str:

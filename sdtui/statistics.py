@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -105,7 +106,7 @@ def step_statistics(calls: Sequence[Sequence[float]]) -> StepStatistics | None:
     return StepStatistics(
         count=len(samples),
         median_ms=median,
-        mean_ms=float(samples.mean()),
+        mean_ms=math.fsum(samples) / len(samples),
         p5_ms=p5,
         p95_ms=p95,
         p99_ms=p99,

@@ -1,44 +1,43 @@
-"""What the docs layout leaves out of each cell: step times, memory, utilisation, phases, and where a call went."""
+"""What the docs layout leaves out of each cell, a table per theme, and the flags with their evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sdtui.model.results import PHASES, CellSummary, StageSummary
+from sdtui import readings
+from sdtui.model.results import PHASES, Interval, StageSummary
 from sdtui.report import text
+from sdtui.report.cost import Price
 from sdtui.report.merge import Result
 from sdtui.report.tables import grouped
 
-_BASE = (
-    "Cell",
-    "Ended",
-    "Stage",
-    "Steps",
-    "Denoiser calls",
-    "Loop it/s (device / host clock)",
-    "Median step ms",
-    "p95 step ms",
-    "First call s",
-    "Images/s",
-)
-_LAST_CALL = ("Text encoding ms", "Denoising ms", "VAE ms", "Other ms")
-_GPU = ("Peak allocated / reserved MiB (torch)", "Peak device MiB (NVML)", "Mean GPU utilisation %")
-_CPU = ("Peak RSS MiB", "Mean CPU % (100 is one core)")
 ALL_STAGES = "all"
+_MOST_CALLS = 4  # whose medians are listed one by one
 
 
-def sections(results: Sequence[Result], run_marks: dict[Path, str]) -> list[str]:
+def sections(results: Sequence[Result], run_marks: dict[Path, str], price: Price | None = None) -> list[str]:
     """Returns the Markdown lines of the per-cell part.
 
     Args:
         results: Merged.
         run_marks: Short name of each run by its folder; empty where there is one run only.
+        price: Adds what 1,000 images cost.
     """
     lines = []
     for group, members in grouped(results).items():
-        lines += [f"## Per cell: {text.inline(group.title)}", "", *_figures(members, run_marks), ""]
-        lines += [f"## Phases: {text.inline(group.title)}", "", *_phases(members), ""]
+        lines += [f"## Per cell: {text.inline(group.title)}", ""]
+        tables = (
+            ("Speed", _speed(members, run_marks, price)),
+            ("Step times", _step_times(members)),
+            ("Where an image's time goes", _split(members)),
+            ("Memory and power" if members[0].on_gpu else "Memory and CPU", _resources(members)),
+            ("Phases", _phases(members)),
+        )
+        for heading, (header, rows) in tables:
+            if rows:
+                lines += [f"### {heading}", "", *text.table_lines(header, rows), ""]
+        lines += _flags(members)
     return lines
 
 
@@ -53,66 +52,142 @@ def ending(result: Result) -> str:
     return f"{finished.status} in {finished.phase}{call}"
 
 
-def _figures(results: Sequence[Result], run_marks: dict[Path, str]) -> list[str]:
-    on_gpu = results[0].on_gpu
-    header = [*_BASE, *(_GPU if on_gpu else _CPU), *_LAST_CALL, *(["Run"] if run_marks else [])]
+_Table = tuple[list[str], list[list[str]]]
+
+
+def _speed(results: Sequence[Result], run_marks: dict[Path, str], price: Price | None) -> _Table:
+    cost = [f"1,000 images at {price.text}"] if price else []
+    header = ["Cell", "Ended", "Stage", "Steps / denoiser calls", "Loop it/s (device / host clock)"]
+    header += ["95 % interval, it/s", "Denoiser calls/s", "Images/s", "First call s", *cost, "Flags"]
+
+    def of_stage(stage: StageSummary) -> list[str]:
+        return [
+            f"{stage.steps} / {stage.forwards}",
+            f"{text.rate(stage.loop_its)} / {text.rate(stage.host_loop_its)}",
+            _interval(stage.loop_its_interval, text.rate),
+            text.number(stage.forwards_per_second, 2),
+            text.number(stage.images_per_second, 3),
+            text.number(stage.first_call_s, 2),
+        ]
+
+    def of_cell(result: Result) -> list[str]:
+        names = ", ".join(flag.name for flag in result.flags) or text.NONE
+        each = price.of_thousand_images(result.summary.images_per_second) if price else None
+        return [*([text.number(each, 3)] if price else []), names]
+
     rows = []
     for result in results:
-        for row in _rows(result, on_gpu):
-            rows.append([*row, *([run_marks[result.run.path]] if run_marks else [])])
-    return text.table_lines(header, rows)
+        mark = [run_marks[result.run.path]] if run_marks else []
+        head, stages = [result.spec.id, ending(result)], result.summary.stages
+        blank = [text.NONE] * len(of_cell(result))
+        if _single(result):
+            rows.append([*head, stages[0].stage, *of_stage(stages[0]), *of_cell(result), *mark])
+            continue
+        rows += [[*head, stage.stage, *of_stage(stage), *blank, *mark] for stage in stages]
+        whole = [text.NONE] * 4 + [text.number(result.summary.images_per_second, 3), text.NONE]
+        rows.append([*head, ALL_STAGES if stages else text.NONE, *whole, *of_cell(result), *mark])
+    return [*header, *(["Run"] if run_marks else [])], rows
 
 
-def _rows(result: Result, on_gpu: bool) -> list[list[str]]:
-    head, summary = [result.spec.id, ending(result)], result.summary
-    blank = CellSummary()
-    if len(summary.stages) == 1 and len(result.spec.stages) == 1:
-        return [head + _stage_row(summary.stages[0], summary, on_gpu)]
-    rows = [head + _stage_row(stage, blank, on_gpu) for stage in summary.stages]
-    return [*rows, head + _whole_row(summary, on_gpu)]
+def _step_times(results: Sequence[Result]) -> _Table:
+    header = ["Cell", "Stage", "Steps timed", "Median ms", "95 % interval of the median", "Median it/s", "Mean ms"]
+    header += ["p5 ms", "p95 ms", "p99 ms", "MAD ms", "Median of each measured call ms"]
+    rows = []
+    for result in results:
+        for stage in result.summary.stages:
+            if steps := stage.step_ms:
+                figures = (steps.mean_ms, steps.p5_ms, steps.p95_ms, steps.p99_ms, steps.mad_ms)
+                rows.append(
+                    [
+                        *(result.spec.id, stage.stage, str(steps.count), text.number(steps.median_ms, 2)),
+                        _interval(steps.median_interval_ms, lambda ms: text.number(ms, 2)),
+                        text.rate(1000 / steps.median_ms if steps.median_ms > 0 else 0.0),
+                        *(text.number(figure, 2) for figure in figures),
+                        _medians(stage),
+                    ]
+                )
+    return header, rows
 
 
-def _stage_row(stage: StageSummary, cell: CellSummary, on_gpu: bool) -> list[str]:
-    memory = f"{text.number(stage.peak_allocated_mib, 0)} / {text.number(stage.peak_reserved_mib, 0)}"
+def _medians(stage: StageSummary) -> str:
+    medians = [call.step_ms.median_ms for call in stage.calls[1:] if call.step_ms]
+    if len(medians) > _MOST_CALLS:
+        return f"{min(medians):.2f} to {max(medians):.2f} ({len(medians)} calls)"
+    return ", ".join(text.number(median, 2) for median in medians) or text.NONE
+
+
+def _split(results: Sequence[Result]) -> _Table:
+    header = ["Cell", "Stage", "s/image", "Text encoding ms", "Denoising ms", "VAE ms", "Other ms"]
+    rows = []
+    for result in results:
+        size = result.spec.slot.batch_size
+        for stage in result.summary.stages:
+            parts = (stage.text_encoding_ms, stage.denoising_ms, stage.vae_ms, stage.other_ms)
+            each = [text.number(part / size) for part in parts]
+            rows.append([result.spec.id, stage.stage, text.number(stage.seconds_per_image, 3), *each])
+        if result.summary.stages and not _single(result):
+            whole = text.number(result.summary.seconds_per_image, 3)
+            rows.append([result.spec.id, ALL_STAGES, whole, *[text.NONE] * 4])
+    return header, rows
+
+
+def _resources(results: Sequence[Result]) -> _Table:
+    if not results[0].on_gpu:
+        rows = [
+            [result.spec.id, text.number(result.summary.peak_rss_mib, 0), text.number(result.summary.cpu_percent)]
+            for result in results
+            if result.summary.peak_rss_mib is not None
+        ]
+        return ["Cell", "Peak RSS MiB", "Mean CPU % (100 is one core)"], rows
+    header = ["Cell", "Stage", "Peak allocated / reserved MiB (torch)", "Peak device MiB (NVML)"]
+    header += ["Mean GPU utilisation %", "Median SM clock MHz", "Mean power W", "J/image"]
+    rows = []
+    for result in results:
+        stages = result.summary.stages
+        if _single(result):
+            rows.append([result.spec.id, stages[0].stage, _allocator(stages[0]), *_device_figures(result)])
+        elif stages or result.summary.peak_vram_mib is not None:
+            rows += [[result.spec.id, stage.stage, _allocator(stage), *[text.NONE] * 5] for stage in stages]
+            rows.append([result.spec.id, ALL_STAGES if stages else text.NONE, text.NONE, *_device_figures(result)])
+    return header, rows
+
+
+def _allocator(stage: StageSummary) -> str:
+    return f"{text.number(stage.peak_allocated_mib, 0)} / {text.number(stage.peak_reserved_mib, 0)}"
+
+
+def _device_figures(result: Result) -> list[str]:
+    summary, energy = result.summary, result.energy
+    clock = readings.median(result.record, "sm_clock_mhz", readings.measured_windows(result.record))
+    joules = text.NOT_AVAILABLE
+    if energy:
+        joules = text.number(energy.joules_per_image) + (" (from power)" if energy.source == "power" else "")
     return [
-        stage.stage,
-        str(stage.steps),
-        str(stage.forwards),
-        f"{text.rate(stage.loop_its)} / {text.rate(stage.host_loop_its)}",
-        text.number(stage.median_step_ms, 2),
-        text.number(stage.p95_step_ms, 2),
-        text.number(stage.first_call_s, 2),
-        text.number(stage.images_per_second, 3),
-        *([memory] if on_gpu else []),
-        *_cell_figures(cell, on_gpu),
-        text.number(stage.text_encoding_ms),
-        text.number(stage.denoising_ms),
-        text.number(stage.vae_ms),
-        text.number(stage.other_ms),
+        text.number(summary.peak_vram_mib, 0),
+        text.number(summary.gpu_utilisation_percent),
+        text.number(clock, 0),
+        text.number(energy.mean_power_w if energy else None, 0),
+        joules,
     ]
 
 
-def _whole_row(cell: CellSummary, on_gpu: bool) -> list[str]:
-    """The cell as a whole: what stages have each for themselves stays empty."""
-    return [
-        ALL_STAGES if cell.stages else text.NONE,
-        *[text.NONE] * 6,
-        text.number(cell.images_per_second, 3),
-        *([text.NONE] if on_gpu else []),
-        *_cell_figures(cell, on_gpu),
-        *[text.NONE] * 4,
-    ]
-
-
-def _cell_figures(cell: CellSummary, on_gpu: bool) -> list[str]:
-    if on_gpu:
-        return [text.number(cell.peak_vram_mib, 0), text.number(cell.gpu_utilisation_percent)]
-    return [text.number(cell.peak_rss_mib, 0), text.number(cell.cpu_percent)]
-
-
-def _phases(results: Sequence[Result]) -> list[str]:
+def _phases(results: Sequence[Result]) -> _Table:
     rows = [
         [result.spec.id, *(text.number(result.summary.phase_seconds.get(phase)) for phase in PHASES)]
         for result in results
+        if result.summary.phase_seconds
     ]
-    return text.table_lines(["Cell", *(f"{phase} s" for phase in PHASES)], rows)
+    return ["Cell", *(f"{phase} s" for phase in PHASES)], rows
+
+
+def _flags(results: Sequence[Result]) -> list[str]:
+    lines = [f"- {result.spec.id}: {text.inline(str(flag))}" for result in results for flag in result.flags]
+    return ["### Flags", "", *lines, ""] if lines else []
+
+
+def _interval(interval: Interval | None, write: Callable[[float], str]) -> str:
+    return f"{write(interval.low)} to {write(interval.high)}" if interval else text.NONE
+
+
+def _single(result: Result) -> bool:
+    return len(result.summary.stages) == 1 and len(result.spec.stages) == 1

@@ -9,7 +9,8 @@ from typing import Any
 from sdtui.model.codec import encode
 from sdtui.report import comparison, tables
 from sdtui.report.comparison import Comparison
-from sdtui.report.merge import merge, ordered
+from sdtui.report.cost import Price
+from sdtui.report.merge import Result, merge, ordered
 from sdtui.report.notes import plan_text
 from sdtui.report.tables import Entry, Table
 from sdtui.runs import CellRecord, RunRecord, Sitting
@@ -18,17 +19,20 @@ VERSION = 1
 """Of this document's own layout; what is inside ``runs`` is encoded as events are."""
 
 
-def json_report(records: Iterable[RunRecord], reference: str | None = None) -> str:
-    """Writes the runs without loss, then the derived tables.
+def json_report(records: Iterable[RunRecord], reference: str | None = None, price: Price | None = None) -> str:
+    """Writes the runs without loss, then what follows from them: the merged results with their figures, and the tables.
 
     Raises:
         UserError: The page has no GPU ``reference``.
     """
     runs = ordered(records)
-    built = tables.build(merge(runs))
+    results = merge(runs)
+    built = tables.build(results)
     document = {
         "sdtui_report": VERSION,
         "runs": [run_value(run) for run in runs],
+        "price_per_hour": price.per_hour if price else None,
+        "results": [_result(result, price) for result in results],
         "tables": [_table(table) for table in built],
         "reference": reference,
         "comparisons": [_comparison(compared) for compared in comparison.compare(built, reference)],
@@ -64,10 +68,32 @@ def _cell(record: CellRecord) -> dict[str, Any]:
         "started": record.started,
         "phases": [{"t": t, **encode(phase)} for t, phase in record.phases],
         "steps": encode(record.steps),
-        "calls": encode(record.calls),
+        "calls": [{"t": t, **encode(call)} for call, t in zip(record.calls, record.call_times, strict=True)],
         "telemetry": [{"t": t, **encode(telemetry)} for t, telemetry in record.telemetry],
         "finished": encode(record.finished),
         "finished_at": record.finished_at,
+    }
+
+
+def figures(result: Result) -> dict[str, Any]:
+    """Returns what follows from a cell's raw samples, in JSON's terms."""
+    return {
+        "summary": encode(result.summary),
+        "flags": encode(result.flags),
+        "energy": encode(result.energy),
+    }
+
+
+def _result(result: Result, price: Price | None) -> dict[str, Any]:
+    each = price.of_thousand_images(result.summary.images_per_second) if price else None
+    return {
+        "cell": result.spec.id,
+        "run": result.run.id,
+        "device": result.device,
+        "torch": result.torch,
+        "status": result.status,
+        **figures(result),
+        "price_of_1000_images": each,
     }
 
 

@@ -7,17 +7,19 @@ from pathlib import Path
 
 from sdtui.report import comparison, detail, notes, surroundings, tables, text
 from sdtui.report.comparison import Comparison
+from sdtui.report.cost import Price
 from sdtui.report.merge import Result, merge, ordered
 from sdtui.report.tables import Entry, Table
 from sdtui.runs import RunRecord
 
 
-def markdown(records: Iterable[RunRecord], reference: str | None = None) -> str:
+def markdown(records: Iterable[RunRecord], reference: str | None = None, price: Price | None = None) -> str:
     """Writes the whole report.
 
     Args:
         records: One or several runs; several are merged.
         reference: GPU of the docs page to compare with, such as ``A100``.
+        price: Of the machine; adds what images cost.
 
     Raises:
         UserError: The page has no such GPU.
@@ -34,7 +36,7 @@ def markdown(records: Iterable[RunRecord], reference: str | None = None) -> str:
         "",
         *_tables(built, comparisons),
         *_runs(runs, results, marks),
-        *detail.sections(results, marks),
+        *detail.sections(results, marks, price),
         *surroundings.sections(runs),
         *notes.sections(runs, results, comparison.remarks(built, comparisons, reference)),
     ]
@@ -96,7 +98,12 @@ def _docs_table(table: Table, footnotes: Footnotes) -> list[str]:
 
 
 def _entry(entry: Entry, footnotes: Footnotes) -> str:
-    return entry.text + (footnotes.mark(entry.result.reason) if entry.result else "")
+    return entry.text + (footnotes.mark(_note(entry.result)) if entry.result else "")
+
+
+def _note(result: Result) -> str:
+    """Says why a cell did not end ok, or what makes its figures less sure."""
+    return result.reason or ("; ".join(map(str, result.flags)) if result.status == "ok" else "")
 
 
 def _escaped(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:

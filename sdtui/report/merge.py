@@ -154,9 +154,6 @@ def _summary_of(record: CellRecord) -> CellSummary:
     if record.started is None or not (record.calls or record.phases):
         return stored
     times = [record.started, *(t for t, _ in record.phases), *(t for t, _ in record.telemetry)]
-    windows = readings.measured_windows(record)
-    busy = readings.mean(record, "gpu_utilisation_percent", windows)
-    cpu = readings.mean(record, "cpu_percent", windows)
     return statistics.summarise(
         record.spec,
         record.steps,
@@ -164,8 +161,15 @@ def _summary_of(record: CellRecord) -> CellSummary:
         record.phases,
         record.started,
         record.finished_at or max(times),
-        gpu_utilisation_percent=stored.gpu_utilisation_percent if busy is None else busy,
-        cpu_percent=stored.cpu_percent if cpu is None else cpu,
+        gpu_utilisation_percent=_mean(record, "gpu_utilisation_percent", stored.gpu_utilisation_percent),
+        cpu_percent=_mean(record, "cpu_percent", stored.cpu_percent),
         peak_vram_mib=stored.peak_vram_mib,
         peak_rss_mib=stored.peak_rss_mib,
     )
+
+
+def _mean(record: CellRecord, field: str, stored: float | None) -> float | None:
+    """Over the measured calls, where the record has the readings."""
+    if not readings.readings(record, field):
+        return stored
+    return readings.mean(record, field, readings.measured_windows(record))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sdtui.energy import SHORTEST_S
+from sdtui.flags import MEANINGS
 from sdtui.model.cell import Cell, Stage
 from sdtui.model.errors import UserError
 from sdtui.report import text
@@ -17,9 +19,19 @@ _FIGURE = (
     "Several stages read `I / II / III`."
 )
 _APART = (
-    "The first call, with compilation and warm-up in it, is reported apart: median and 95th percentile are over the "
-    "steps of the later calls (of the only one, where there is one). An interval that held more than one denoiser "
-    "evaluation counts in it/s and stays out of the percentiles."
+    "The first call, with compilation and warm-up in it, is reported apart: step times are over the steps of the later "
+    "calls (of the only one, where there is one). A step that held more than one denoiser evaluation counts in it/s "
+    "and stays out of the step times."
+)
+_INTERVALS = (
+    "Intervals are 95 % bootstrap intervals, calls drawn first and then stretches of consecutive steps: of the median "
+    "step, and of the it/s that a call comes to. They say how sure a figure is within its process, not what another "
+    "process, host or day would give."
+)
+_ENERGY = (
+    "J/image is the GPU's, idle draw included, over the calls after the first: by NVML's energy counter where they "
+    f"last {SHORTEST_S['counter']:g} s, else by its power readings where there is no counter and they last "
+    f"{SHORTEST_S['power']:g} s; over less it is not available."
 )
 _RANDOM = (
     "Weights are random: same architecture, same kernels, no download; the images are noise. Pipelines with random "
@@ -81,9 +93,13 @@ def _general(results: Sequence[Result]) -> list[str]:
         ("if-cascade" in pipelines, _CASCADE),
         (any(spec.scale == "tiny" for spec in specs), _TINY),
         (any(spec.variant for spec in specs), _VARIANT),
+        (any(result.summary.stages for result in results), _INTERVALS),
+        (any(result.on_gpu and result.summary.stages for result in results), _ENERGY),
     ]
+    raised = {flag.name for result in results for flag in result.flags}
+    flags = [f"Flag `{name}`: {meaning}." for name, meaning in MEANINGS.items() if name in raised]
     protocol = f"Each cell is a process of its own that calls its pipeline {calls} times. {_APART}"
-    return [_FIGURE, protocol, _OUTCOMES, *(note for applies, note in optional if applies), *_modes(specs)]
+    return [_FIGURE, protocol, _OUTCOMES, *(note for applies, note in optional if applies), *flags, *_modes(specs)]
 
 
 def _modes(specs: Sequence[Cell]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdtui.model.errors import UserError, nearest
+from sdtui.report.cost import Price
 from sdtui.report.csv_report import csv_report
 from sdtui.report.json_report import json_report
 from sdtui.report.markdown import markdown
@@ -15,25 +16,30 @@ from sdtui.runs import RunRecord, write_atomically
 FORMATS = ("md", "csv", "json")
 
 
-def render(records: Sequence[RunRecord], fmt: str = "md", reference: str | None = None) -> str:
+def render(
+    records: Sequence[RunRecord], fmt: str = "md", reference: str | None = None, price: Price | None = None
+) -> str:
     """Writes a report of one or several runs: the same runs give the same bytes.
 
     Args:
         records: The runs.
         fmt: One of `FORMATS`.
         reference: GPU of the docs page to compare with.
+        price: Of the machine; adds what images cost.
 
     Raises:
-        UserError: The format or the GPU is unknown, or the format has no place for a comparison.
+        UserError: The format or the GPU is unknown, or the format has no place for a comparison or a cost.
     """
     if fmt == "csv" and reference is not None:
         raise UserError("--reference: csv holds raw calls only; choose --format md or json")
+    if fmt == "csv" and price is not None:
+        raise UserError("--price: csv holds raw calls only; choose --format md or json")
     if fmt == "csv":
         return csv_report(records)
     if fmt == "json":
-        return json_report(records, reference)
+        return json_report(records, reference, price)
     if fmt == "md":
-        return markdown(records, reference)
+        return markdown(records, reference, price)
     raise UserError(f"--format: unknown format '{fmt}'; {nearest(fmt, FORMATS)}")
 
 

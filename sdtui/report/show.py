@@ -8,12 +8,13 @@ from typing import Any
 from sdtui.model.codec import encode
 from sdtui.report import text
 from sdtui.report.detail import ending
+from sdtui.report.json_report import figures
 from sdtui.report.merge import Result, results_of
 from sdtui.runs import RunRecord
 
 
 def show_text(record: RunRecord, state: str) -> str:
-    """Writes a run as plain text: id, state, devices, sittings, then a line per cell.
+    """Writes a run as plain text: id, state, devices, sittings, a line per cell, then its flags with their evidence.
 
     Args:
         record: The run.
@@ -31,6 +32,8 @@ def show_text(record: RunRecord, state: str) -> str:
     ]
     width = max((len(result.spec.id) for result in results), default=0)
     lines += [f"{result.spec.id:<{width}}  {_outcome(result, state)}".rstrip() for result in results]
+    raised = [f"{result.spec.id:<{width}}  {flag}" for result in results for flag in result.flags]
+    lines += ["", "flags", *raised] if raised else []
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -104,5 +107,5 @@ def _cell(result: Result, state: str) -> dict[str, Any]:
         "call": result.call,
         "reason": result.reason,
         "torch": result.torch,
-        "summary": encode(result.summary),
+        **figures(result),
     }
