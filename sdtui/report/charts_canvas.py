@@ -74,14 +74,23 @@ class Canvas:
         x, y = (left + _MARGIN) / WIDTH, 1 - (self._top + top) / self._height
         self._figure.text(x, y, plain(text), **{"va": "center_baseline", **properties})
 
+    def line(self, left: float, top: float, right: float, bottom: float, colour: str) -> None:
+        """Draws a thin straight line."""
+        from matplotlib.lines import Line2D
+
+        xs = [(x + _MARGIN) / WIDTH for x in (left, right)]
+        ys = [1 - (self._top + y) / self._height for y in (top, bottom)]
+        self._figure.add_artist(Line2D(xs, ys, color=colour, linewidth=0.6, transform=self._figure.transFigure))
+
     def marker(self, left: float, top: float, marker: str, colour: str) -> None:
         """Draws a marker, for a key."""
         from matplotlib.lines import Line2D
 
         x, y = (left + _MARGIN) / WIDTH, 1 - (self._top + top) / self._height
-        line = Line2D([x], [y], marker=marker, color=colour, markersize=5, linestyle="", transform=None)
-        line.set_transform(self._figure.transFigure)
-        self._figure.add_artist(line)
+        where = self._figure.transFigure
+        self._figure.add_artist(
+            Line2D([x], [y], marker=marker, color=colour, markersize=5, linestyle="", transform=where)
+        )
 
 
 def svg(chart: Chart) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sdtui.model.results import Interval, StageSummary
 from sdtui.report import charts_style as style
 from sdtui.report import text
 from sdtui.report.charts_canvas import Canvas, Chart, text_width
@@ -26,11 +27,13 @@ class Rates:
     Attributes:
         name: Pipeline, then batch size and stage.
         its: Iterations per second by column label.
+        intervals: Their 95 % intervals, where there are samples enough.
         endings: How the cells ended that have no figure, by column label; those not run or cancelled are left out.
     """
 
     name: RowName
     its: dict[str, float]
+    intervals: dict[str, Interval]
     endings: dict[str, str]
 
 
@@ -62,24 +65,27 @@ def rates(tables: Sequence[Table]) -> list[Rates]:
 
 
 def _stage_rows(pipeline: str, size: str, entries: dict[str, Entry]) -> list[Rates]:
-    by_stage: dict[str, dict[str, float]] = {}
+    by_stage: dict[str, dict[str, StageSummary]] = {}
     endings = {}
     for label, entry in entries.items():
         result = entry.result
         if result is None:
             continue
         if result.status == "ok":
-            for stage in result.summary.stages:
-                by_stage.setdefault(stage.stage, {})[label] = stage.loop_its
+            for summary in result.summary.stages:
+                by_stage.setdefault(summary.stage, {})[label] = summary
         elif result.status in _WORDS:
             endings[label] = entry.text if result.status == "oom" else _WORDS[result.status]
     if not by_stage:
-        return [Rates(RowName(pipeline, size), {}, endings)] if endings else []
+        return [Rates(RowName(pipeline, size), {}, {}, endings)] if endings else []
     several = len(by_stage) > 1
-    return [
-        Rates(RowName(pipeline, ", ".join(filter(None, (size, f"stage {stage}" if several else "")))), its, endings)
-        for stage, its in by_stage.items()
-    ]
+    rows = []
+    for stage, summaries in by_stage.items():
+        name = RowName(pipeline, ", ".join(filter(None, (size, f"stage {stage}" if several else ""))))
+        its = {label: found.loop_its for label, found in summaries.items()}
+        intervals = {label: i for label, found in summaries.items() if (i := found.loop_its_interval)}
+        rows.append(Rates(name, its, intervals, endings))
+    return rows
 
 
 def _chart(group: Group, rows: Sequence[Rates], columns: Sequence[Column]) -> Chart:
@@ -88,12 +94,15 @@ def _chart(group: Group, rows: Sequence[Rates], columns: Sequence[Column]) -> Ch
     height = key_height(key) if len(key) > 1 else 0.0
     title = "Iterations per second"
     only = f" {columns[0].label}." if len(columns) == 1 else ""
+    sure = " A line through a marker is its 95 % interval." if any(row.intervals for row in rows) else ""
     said = "; ".join(_said(row) for row in rows)
-    slug = "-".join(part for part in (group.device, group.scale if group.scale == "tiny" else "", group.variant) if part)
+    slug = "-".join(
+        part for part in (group.device, group.scale if group.scale == "tiny" else "", group.variant) if part
+    )
     return Chart(
         f"rates-{slug}",
         title,
-        f"{group.title}.{only} Of the denoising loop in the last call; more is better.",
+        f"{group.title}.{only} Of the denoising loop in the last call; more is better.{sure}",
         f"{title} on {group.title}: {said}.",
         height + layout.height,
         lambda canvas: _draw(canvas, layout, height, rows, key),
@@ -126,6 +135,9 @@ def _draw(
             values = sorted(row.its.values())
             axes.plot([values[0], values[-1]], [y, y], color=style.GRID, linewidth=3, solid_capstyle="round", zorder=1)
         for label, colour, marker in key:
+            if label in row.intervals:
+                interval = row.intervals[label]
+                axes.plot([interval.low, interval.high], [y, y], color=colour, linewidth=1.4, clip_on=False, zorder=2)
             if label in row.its:
                 axes.plot([row.its[label]], [y], marker, color=colour, markersize=6, clip_on=False, zorder=3)
         _label(axes, y, row, note)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sdtui.report import charts_style as style
 from sdtui.report.charts_canvas import Canvas, fitted, plain, text_width
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 _ROW = 0.2
 _HEADING = 0.24
-_AXIS = 0.42
+_AXIS = 0.36
 _LONGEST_NAME = 2.4
 _GAP = 0.06
 _INDENT = 0.12
@@ -46,7 +45,9 @@ class RowLayout:
                 y += _HEADING
             for name in rows:
                 alone = " · ".join(part for part in (group, name.label) if part)
-                self._labels.append((_INDENT, y + _ROW / 2, name.label) if len(rows) > 1 else (0.0, y + _ROW / 2, alone))
+                self._labels.append(
+                    (_INDENT, y + _ROW / 2, name.label) if len(rows) > 1 else (0.0, y + _ROW / 2, alone)
+                )
                 self.positions.append(y + _ROW / 2)
                 y += _ROW
             y += _GAP
@@ -124,4 +125,3 @@ def _groups(names: Sequence[RowName]) -> list[tuple[str, list[RowName]]]:
             groups.append((name.group, []))
         groups[-1][1].append(name)
     return groups
-

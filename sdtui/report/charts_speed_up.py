@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 
 from sdtui.catalog.reference import Reference, ReferenceRow, load_reference
 from sdtui.report import charts_style as style
-from sdtui.report import text
 from sdtui.report.charts_canvas import Canvas, Chart
 from sdtui.report.charts_rows import RowLayout, RowName
 from sdtui.report.comparison import is_comparable
@@ -91,9 +90,7 @@ def _ratios(table: Table, row: Row, column: Column, index: int, baseline: int) -
     ]
 
 
-def _stage_ratios(
-    stages: Sequence[str], ours: Sequence[float], theirs: Sequence[float]
-) -> Iterator[tuple[str, float]]:
+def _stage_ratios(stages: Sequence[str], ours: Sequence[float], theirs: Sequence[float]) -> Iterator[tuple[str, float]]:
     if len(stages) == len(ours) == len(theirs):
         for stage, mine, base in zip(stages, ours, theirs, strict=True):
             if mine > 0 and base > 0:
@@ -132,7 +129,9 @@ def _chart(figures: Sequence[SpeedUp], batch_size: int, departure: str) -> Chart
     order = list(dict.fromkeys(figure.pipeline for figure in figures))
     figures = sorted(figures, key=lambda figure: order.index(figure.pipeline))
     shared, differing = _shared(figures)
-    names = [RowName(figure.pipeline, ", ".join(filter(None, (getattr(figure, p) for p in differing)))) for figure in figures]
+    names = [
+        RowName(figure.pipeline, ", ".join(filter(None, (getattr(figure, p) for p in differing)))) for figure in figures
+    ]
     layout = RowLayout(names)
     said = "; ".join(f"{figure.pipeline} {_label(figure, names[i])}" for i, figure in enumerate(figures))
     title = f"Speed-up over no compile, batch size {batch_size}"

@@ -77,8 +77,12 @@ def _said(stage: StageSteps, several: bool) -> str:
     of = f"stage {stage.stage}, " if several else ""
     slowest = max(step.ms for step in stage.first)
     median = stage.median_ms
-    middle = "" if median is None else f"median {_ms(median)} over {len(stage.later) or 1} calls, "
+    middle = "" if median is None else f"median {_ms(median)} over {_calls(len(stage.later) or 1)}, "
     return f"{of}{middle}slowest step of the first call {_ms(slowest)}"
+
+
+def _calls(count: int) -> str:
+    return f"{count} call" if count == 1 else f"{count} calls"
 
 
 def _ms(ms: float) -> str:
@@ -105,14 +109,11 @@ def _draw(canvas: Canvas, stages: Sequence[StageSteps], height: float) -> None:
 
 def _draw_first(axes: Axes, stage: StageSteps) -> None:
     _scatter(axes, [(step.step, step) for step in stage.first])
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
-    axes.yaxis.set_minor_formatter(lambda *_: "")
+    low, high = (max(pick(step.ms for step in stage.first), 1e-3) for pick in (min, max))
+    _log_scale(axes, low / 1.6, high * 1.6)
     steps = stage.first[0].steps
     axes.set_xlim(0, steps + 1)
     axes.set_xticks([1, steps] if steps > 1 else [1], ["step 1", str(steps)] if steps > 1 else ["step 1"])
-    low, high = min(s.ms for s in stage.first), max(s.ms for s in stage.first)
-    axes.set_ylim(max(low, 1e-3) / 1.6, max(high, 1e-3) * 1.6)
     axes.grid(axis="y")
 
 
@@ -132,12 +133,22 @@ def _draw_later(axes: Axes, stage: StageSteps) -> None:
     axes.set_xlim(0, begin + 1)
     slowest, median = max(step.ms for _, step in numbered), stage.median_ms
     if median and slowest > _LOG_FROM * median:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+        _log_scale(axes, max(min(step.ms for _, step in numbered), 1e-3) / 1.6, slowest * 1.6)
     else:
         axes.set_ylim(0, slowest * 1.08 or 1.0)
     axes.grid(axis="y")
     _draw_median(axes, stage)
+
+
+def _log_scale(axes: Axes, low: float, high: float) -> None:
+    """Ticks at powers of ten, and at twice and five times those where there are few."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _draw_median(axes: Axes, stage: StageSteps) -> None:

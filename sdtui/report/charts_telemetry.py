@@ -80,7 +80,7 @@ def duration_s(record: CellRecord) -> float:
 def series_of(record: CellRecord, field: str) -> list[list[Point]]:
     """Returns a field's values over the seconds since the cell started, in pieces where it was available.
 
-    Telemetry says what changed: a value holds until the next.
+    Telemetry says what changed: a value holds until the next, and at the end until telemetry last said anything.
     """
     pieces: list[list[Point]] = [[]]
     for t, event in record.telemetry:
@@ -93,7 +93,8 @@ def series_of(record: CellRecord, field: str) -> list[list[Point]]:
             elif pieces[-1]:
                 pieces.append([])
     if pieces[-1]:
-        pieces[-1].append((max(duration_s(record), pieces[-1][-1][0]), pieces[-1][-1][1]))
+        last, _ = record.telemetry[-1]
+        pieces[-1].append((last - (record.started or last), pieces[-1][-1][1]))
     return [piece for piece in pieces if piece]
 
 
@@ -107,13 +108,13 @@ def telemetry_chart(record: CellRecord, name: str) -> Chart | None:
     flags = _flags(bands, duration_s(record))
     head = _FLAG * (1 + max((row for *_, row in flags), default=-1)) + 0.04
     title = "Telemetry"
-    said = [f"highest {panel.label} {_highest(panel, pieces):,.1f}" for panel, pieces in panels]
+    said = [f"highest {panel.label}: {_highest(panel, pieces):,.1f}" for panel, pieces in panels]
     phases = ", ".join(f"{band.phase} {band.end - band.begin:.1f} s" for band in bands)
     return Chart(
         name,
         title,
         f"{record.spec.id}. Over seconds since the cell started; the bands are its phases.",
-        f"{title} of {record.spec.id} over its phases ({phases}): {'; '.join(said)}.",
+        f"{title} of {record.spec.id}; phases: {phases or 'none'}; {'; '.join(said)}.",
         head + len(panels) * (_PANEL + _BETWEEN) + 0.25,
         lambda canvas: _draw(canvas, panels, bands, flags, head, duration_s(record)),
     )
@@ -134,7 +135,7 @@ def _flags(bands: Sequence[Band], duration: float) -> list[tuple[str, float, flo
         begin = band.begin / duration * width if duration > 0 else 0.0
         left = min(begin, width + _RIGHT - wide)
         row = next((i for i, end in enumerate(ends) if end <= left), len(ends))
-        ends[row:row + 1] = [left + wide]
+        ends[row : row + 1] = [left + wide]
         placed.append((label, begin, left, row))
     return placed
 
@@ -149,8 +150,10 @@ def _draw(
 ) -> None:
     width = canvas.width - _LEFT - _RIGHT
     rows = max((row for *_, row in flags), default=0)
-    for label, _, left, row in flags:
-        canvas.text(_LEFT + left + 0.04, _FLAG * (rows - row + 0.5), label, size=style.SMALL)
+    for label, begin, left, row in flags:
+        top = _FLAG * (rows - row)
+        canvas.line(_LEFT + begin, top, _LEFT + begin, head, style.MUTED)
+        canvas.text(_LEFT + left + 0.04, top + _FLAG / 2, label, size=style.SMALL)
     total = len(panels) * (_PANEL + _BETWEEN) - 0.06
     _draw_bands(canvas.axes(_LEFT, head, width, total), bands, duration)
     for number, (panel, pieces) in enumerate(panels):
@@ -170,7 +173,6 @@ def _draw_bands(axes: Axes, bands: Sequence[Band], duration: float) -> None:
     for number, band in enumerate(bands):
         if number % 2 == 0:
             axes.axvspan(band.begin, band.end, color=style.BAND, linewidth=0)
-        axes.axvline(band.begin, color=style.MUTED, linewidth=0.5)
 
 
 def _draw_panel(axes: Axes, panel: Panel, pieces: Sequence[Sequence[Point]], duration: float) -> None:
@@ -183,9 +185,10 @@ def _draw_panel(axes: Axes, panel: Panel, pieces: Sequence[Sequence[Point]], dur
     axes.set_xlim(0, duration or 1.0)
     axes.set_ylim(0, panel.top or highest * 1.1 or 1.0)
     axes.locator_params(axis="y", nbins=3)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(axis="y")
     axes.annotate(
-        f"highest\n{highest:,.1f}" if panel.per_unit > 1 else f"highest\n{highest:,.0f}",
+        f"highest\n{highest:,.{int(panel.per_unit > 1)}f}",
         (1, highest),
         xycoords=("axes fraction", "data"),
         xytext=(5, 0),
