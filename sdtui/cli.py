@@ -65,6 +65,10 @@ def run(
     dtype: Annotated[str | None, typer.Option("--dtype", metavar="D", help="float16, bfloat16 or float32.")] = None,
     seed: Annotated[str | None, typer.Option("--seed", metavar="S", help="Of weights and latents.")] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", metavar="T", help="Text to encode.")] = None,
+    cold: Annotated[bool | None, typer.Option("--cold", help="Empty the compile cache before each cell.")] = None,
+    trace: Annotated[
+        bool | None, typer.Option("--trace", help="One more call per cell, untimed, under torch.profiler.")
+    ] = None,
     scale: Annotated[str | None, typer.Option("--scale", metavar="full|tiny", help="tiny runs without a GPU.")] = None,
     weights: Annotated[
         str | None, typer.Option("--weights", metavar="W", help="random, published, a hub id or a folder.")
@@ -90,6 +94,8 @@ def run(
         "dtype": dtype,
         "seed": _number(seed),
         "prompt": prompt,
+        "cold": cold,
+        "trace": trace,
         "scale": scale,
         "weights": weights,
         "device": device,
@@ -168,6 +174,9 @@ def report(
         str | None,
         typer.Option("--reference", metavar="GPU", help="Of the docs page, to compare with, such as A100."),
     ] = None,
+    price: Annotated[
+        str | None, typer.Option("--price", metavar="P/h", help="Of the machine, such as 2.49/h; adds the cost of images.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="F", help="Write to a file; else to stdout.")
     ] = None,
@@ -175,10 +184,11 @@ def report(
 ) -> None:
     """Writes one report of one or several runs."""
     from sdtui import runs, settings
+    from sdtui.report.cost import parse_price
     from sdtui.report.render import render, save
 
     records = [runs.read(runs.find(settings.runs_dir(runs_dir), name)) for name in names]
-    content = render(records, fmt, reference)
+    content = render(records, fmt, reference, parse_price(price) if price is not None else None)
     if output is None:
         typer.echo(content, nl=False)
     else:

@@ -33,6 +33,7 @@ def plan_to_toml(plan: Plan) -> str:
     Component configs are written as JSON text, since TOML has no null.
     """
     table: dict[str, Any] = {key: getattr(plan, key) for key in _KEYS if getattr(plan, key) is not None}
+    table.update({key: True for key in ("cold", "trace") if getattr(plan, key)})
     if plan.timeouts:
         table["timeouts"] = plan.timeouts
     if plan.mode_definitions:

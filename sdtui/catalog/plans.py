@@ -31,6 +31,8 @@ FLAGS = {
     "guidance": "--guidance",
     "dtype": "--dtype",
     "prompt": "--prompt",
+    "cold": "--cold",
+    "trace": "--trace",
 }
 """The flag of each plan key that has one."""
 

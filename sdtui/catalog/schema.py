@@ -162,6 +162,8 @@ class PlanKeys(Table):
     guidance: Annotated[float, Field(ge=0)] | None = None
     dtype: Dtype | None = None
     prompt: str | None = None
+    cold: bool | None = None
+    trace: bool | None = None
     timeouts: dict[Phase, Seconds] | None = None
 
 

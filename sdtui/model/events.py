@@ -103,6 +103,65 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Compilation:
+    """What torch.compile did during a call; ``None`` where this torch does not say.
+
+    Attributes:
+        graphs: How many were compiled.
+        seconds: Spent on them, from the first frame to the compiled code, CUDA graph capture left out.
+        recompiles: Why each graph after a frame's first had to be compiled.
+        graph_breaks: Why tracing stopped, and how often.
+        cache_hits: Graphs that Inductor found in its cache on disk.
+        cache_misses: Graphs that it had to compile.
+    """
+
+    graphs: int
+    seconds: float | None = None
+    recompiles: tuple[str, ...] = ()
+    graph_breaks: Mapping[str, int] = field(default_factory=dict)
+    cache_hits: int | None = None
+    cache_misses: int | None = None
+
+    @property
+    def cache(self) -> Literal["cold", "warm", "partly warm"] | None:
+        """What Inductor's cache held; ``None`` where it was not asked."""
+        if not self.cache_hits and not self.cache_misses:
+            return None
+        if not self.cache_hits:
+            return "cold"
+        return "partly warm" if self.cache_misses else "warm"
+
+
+@dataclass(frozen=True)
+class KernelTime:
+    """All launches of one kernel within a traced loop."""
+
+    name: str
+    ms: float
+    launches: int
+
+
+@dataclass(frozen=True)
+class StageTrace:
+    """One call of one stage under torch.profiler, after the measured calls and untimed.
+
+    Attributes:
+        loop_ms: Of the denoising loop, longer than a measured one: the profiler costs time.
+        busy_ms: How long within it a kernel or copy ran on the GPU (union of their intervals); ``None`` without a GPU.
+        launches: Kernels and copies within it.
+        kernels: Those that took longest, longest first.
+        file: The trace's name in the run's ``outputs/``, for a trace viewer.
+    """
+
+    stage: str
+    loop_ms: float
+    busy_ms: float | None
+    launches: int
+    kernels: tuple[KernelTime, ...]
+    file: str
+
+
+@dataclass(frozen=True)
 class CallFinished:
     """One call of one stage.
 
@@ -113,6 +172,7 @@ class CallFinished:
         text_encoding_ms: By device events, as are the three below; the four sum to the call's device time.
         peak_allocated_mib: Of torch's allocator during the call; ``None`` without a GPU.
         peak_reserved_mib: Of torch's allocator during the call; ``None`` without a GPU.
+        compilation: What was compiled during the call; ``None`` where nothing was.
     """
 
     KIND: ClassVar[str] = "call.finished"
@@ -130,6 +190,7 @@ class CallFinished:
     other_ms: float
     peak_allocated_mib: float | None = None
     peak_reserved_mib: float | None = None
+    compilation: Compilation | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +217,7 @@ class CellFinished:
         call: In which it ended, counted from 1; ``None`` before the first.
         reason: One line; empty where the status is ok.
         summary: Added by the supervisor.
+        traces: One per stage, where the plan asked for them.
     """
 
     KIND: ClassVar[str] = "cell.finished"
@@ -165,6 +227,7 @@ class CellFinished:
     call: int | None = None
     reason: str = ""
     summary: CellSummary | None = None
+    traces: tuple[StageTrace, ...] = ()
 
 
 @dataclass(frozen=True)

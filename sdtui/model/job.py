@@ -14,8 +14,10 @@ class Job:
     Attributes:
         device: As the worker's torch counts: ``cuda:0`` (the supervisor shows it that GPU alone) or ``cpu``.
         outputs: Folder for the last image and final latents.
+        trace: Whether to make one more call under torch.profiler.
     """
 
     cell: Cell
     device: str
     outputs: str
+    trace: bool = False

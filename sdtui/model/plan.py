@@ -19,6 +19,8 @@ class Plan:
         device: ``cuda:N`` (as nvidia-smi counts, within ``CUDA_VISIBLE_DEVICES``), ``cuda:GPU-…`` or ``cpu``.
         steps: ``None`` takes each pipeline's own; likewise size, guidance, dtype and prompt.
         size: Width and height of the output, in pixels.
+        cold: Start every cell with an empty compile cache.
+        trace: Make one more call per cell under torch.profiler.
         timeouts: Longest silence of a worker by phase, in seconds; phases that are left out keep sdtui's own.
         mode_definitions: Modes of the person's own, by name: TOML tables of the catalog's schema.
         pipeline_definitions: Pipelines of the person's own, likewise.
@@ -38,6 +40,8 @@ class Plan:
     guidance: float | None = None
     dtype: Dtype | None = None
     prompt: str | None = None
+    cold: bool = False
+    trace: bool = False
     timeouts: Mapping[Phase, float] = field(default_factory=dict)
     mode_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pipeline_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -71,7 +71,9 @@ def worker_path(cache_dir: Path) -> Path:
     return root
 
 
-def start_worker(job: Job, interpreter: Interpreter, gpu_uuid: str | None, path: Path) -> Worker:
+def start_worker(
+    job: Job, interpreter: Interpreter, gpu_uuid: str | None, path: Path, compile_cache: Path | None = None
+) -> Worker:
     """Starts a worker and hands it its job.
 
     Args:
@@ -79,6 +81,7 @@ def start_worker(job: Job, interpreter: Interpreter, gpu_uuid: str | None, path:
         interpreter: Whose Python runs it.
         gpu_uuid: The one GPU it may see; ``None`` hides all.
         path: From `worker_path`.
+        compile_cache: Where Inductor and Triton keep what they compile; ``None`` leaves them to their own.
 
     Raises:
         OSError: The interpreter cannot be started.
@@ -91,7 +94,7 @@ def start_worker(job: Job, interpreter: Interpreter, gpu_uuid: str | None, path:
             command,
             bufsize=0,
             cwd=path,
-            env=_worker_environ(os.environ, job, interpreter, gpu_uuid),
+            env=_worker_environ(os.environ, job, interpreter, gpu_uuid) | _cache_environ(compile_cache),
             stdin=subprocess.PIPE,
             stdout=output_write,
             stderr=output_write,
@@ -139,6 +142,15 @@ def _hand_over(process: subprocess.Popen[bytes], job: Job) -> None:
         process.stdin.write(json.dumps(encode(job)).encode() + b"\n")
     except BrokenPipeError:
         return  # it died before reading: its exit says so
+
+
+def _cache_environ(compile_cache: Path | None) -> dict[str, str]:
+    if compile_cache is None:
+        return {}
+    return {
+        "TORCHINDUCTOR_CACHE_DIR": str(compile_cache / "inductor"),
+        "TRITON_CACHE_DIR": str(compile_cache / "triton"),
+    }
 
 
 def _worker_environ(

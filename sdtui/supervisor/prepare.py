@@ -44,6 +44,8 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         device=plan.device,
         sdtui=VERSION,
         retry=retry,
+        cold=plan.cold,
+        trace=plan.trace,
         silence_s={**limits.SILENCE_S, **plan.timeouts},
     )
 

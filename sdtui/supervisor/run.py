@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import time
 import traceback
 from collections import Counter
@@ -50,6 +51,8 @@ class Sitting:
         cells: All cells of the plan, in order.
         device: Of the plan, such as ``cuda:0``.
         retry: Statuses whose cells run again, besides those without a result.
+        cold: Start every cell with an empty compile cache.
+        trace: Make one more call per cell under torch.profiler.
         silence_s: Longest silence of a worker by phase, in seconds.
     """
 
@@ -59,6 +62,8 @@ class Sitting:
     device: str
     sdtui: str
     retry: frozenset[Status] = frozenset()
+    cold: bool = False
+    trace: bool = False
     silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)
 
 
@@ -72,6 +77,7 @@ class Supervisor:
         self._lock = locks.Lock(folder / runs.LOCK)
         self._locks = [self._lock]
         self._reserve = folder / ".reserve"
+        self._cache = folder / ".compile-cache"
         self._nvml = open_nvml() if sitting.machine.gpu else None
 
     def run(self) -> int:
@@ -94,6 +100,7 @@ class Supervisor:
         try:
             return self._hold()
         finally:
+            self._drop_compile_cache()
             self._reserve.unlink(missing_ok=True)
             self._lock.release()
 
@@ -152,7 +159,7 @@ class Supervisor:
             environments=tuple(sitting.environments),
             device=sitting.device,
             pid=os.getpid(),
-            flags={"retry": sorted(sitting.retry)},
+            flags={"retry": sorted(sitting.retry), "cold": sitting.cold, "trace": sitting.trace},
         )
 
     @contextlib.contextmanager
@@ -195,12 +202,14 @@ class Supervisor:
             return
         interpreter = next(e for e in self._sitting.environments if e.name == cell.slot.environment)
         gpu = self._sitting.machine.gpu
-        job = Job(cell, "cuda:0" if gpu else "cpu", str(self._folder / "outputs"))
+        job = Job(cell, "cuda:0" if gpu else "cpu", str(self._folder / "outputs"), self._sitting.trace)
         log = CellLog(self._folder / "logs" / f"{cell.id}.log")
         sampling = Sampling(self._nvml, gpu.uuid if gpu else None)
         started = time.time()
         try:
-            worker = start_worker(job, interpreter, gpu.uuid if gpu else None, worker_path(settings.cache_dir()))
+            worker = start_worker(
+                job, interpreter, gpu.uuid if gpu else None, worker_path(settings.cache_dir()), self._compile_cache()
+            )
         except OSError as error:
             if error.errno in _DISK:
                 raise
@@ -216,6 +225,18 @@ class Supervisor:
         log.close()
         finished = time.time()
         self._end(replace(ending, summary=self._summary(cell.id, started, finished, watch)), finished)
+
+    def _compile_cache(self) -> Path | None:
+        """Returns an empty compile cache for a cold start; ``None`` leaves the worker to its own."""
+        if not self._sitting.cold:
+            return None
+        self._drop_compile_cache()
+        self._cache.mkdir()
+        return self._cache
+
+    def _drop_compile_cache(self) -> None:
+        if self._cache.exists():
+            shutil.rmtree(self._cache)
 
     def _end(self, ending: CellFinished, t: float | None = None) -> None:
         self._append(ending, t)

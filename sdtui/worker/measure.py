@@ -5,12 +5,12 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from sdtui.model.cell import Stage
-from sdtui.model.events import CallFinished, CellFinished, CellPhase, Step
+from sdtui.model.events import CallFinished, CellFinished, CellPhase, StageTrace, Step
 from sdtui.model.job import Job
 from sdtui.model.results import Phase
 from sdtui.worker import options, outputs
@@ -20,6 +20,10 @@ from sdtui.worker.clock import Clock, clock_for
 from sdtui.worker.emitter import Emitter
 from sdtui.worker.outcome import classify
 from sdtui.worker.timing import PipelineTimer, Timing
+from sdtui.worker.tracing import trace
+
+if TYPE_CHECKING:
+    from sdtui.worker.compilation import CompilationMeter
 
 _MIB = 1024 * 1024
 
@@ -46,14 +50,20 @@ def measure(job: Job, emitter: Emitter) -> None:
     """Runs the cell to its end, whatever that is, and emits ``cell.finished``."""
     progress = Progress()
     try:
-        _Measurement(job, emitter, progress).run()
+        traces = _Measurement(job, emitter, progress).run()
     except Exception as error:
         traceback.print_exc()
         status, reason = classify(error, progress.phase)
         emitter.emit(CellFinished(job.cell.id, status, progress.phase, progress.call, reason))
     else:
-        emitter.emit(CellFinished(job.cell.id, "ok", progress.phase, progress.call))
+        emitter.emit(CellFinished(job.cell.id, "ok", progress.phase, progress.call, traces=traces))
     emitter.flush()
+
+
+def _compilation_meter() -> CompilationMeter:
+    from sdtui.worker.compilation import CompilationMeter  # imports torch._dynamo, which an eager cell does without
+
+    return CompilationMeter()
 
 
 class _Measurement:
@@ -65,8 +75,9 @@ class _Measurement:
         self._dtype: torch.dtype = getattr(torch, job.cell.dtype)
         self._clock: Clock = clock_for(job.device)
         self._on_gpu = job.device.startswith("cuda")
+        self._compilations = _compilation_meter() if job.cell.mode.compile else None
 
-    def run(self) -> None:
+    def run(self) -> tuple[StageTrace, ...]:
         options.apply_global(self._cell.mode, self._job.device)
         stages = [self._load(stage) for stage in self._cell.stages]
         for call in range(1, self._cell.calls + 1):
@@ -75,6 +86,7 @@ class _Measurement:
                 self._call(loaded, call, stages)
             self._emitter.flush()
         self._check(stages)
+        return tuple(self._trace(loaded, stages) for loaded in stages) if self._job.trace else ()
 
     def _load(self, stage: Stage) -> LoadedStage:
         pipe = build(stage, self._cell.seed, self._job.device, self._dtype)
@@ -92,8 +104,7 @@ class _Measurement:
 
     def _call(self, loaded: LoadedStage, call: int, stages: list[LoadedStage]) -> None:
         stage = loaded.stage
-        earlier = {other.stage.name: other.images for other in stages}
-        kwargs = arguments(self._cell, stage, self._job.device, self._dtype, earlier)
+        kwargs = self._arguments(stage, stages)
 
         def on_step(step: int, steps: int, ms: float, forwards: int) -> None:
             self._emitter.emit(Step(self._cell.id, call, stage.name, step, steps, round(ms, 4), forwards))
@@ -103,6 +114,16 @@ class _Measurement:
         output, timing = loaded.timer.time(lambda: loaded.pipe(**kwargs), on_step)
         loaded.images = output.images
         self._emitter.emit(self._call_finished(call, stage, timing))
+
+    def _arguments(self, stage: Stage, stages: list[LoadedStage]) -> dict[str, Any]:
+        earlier = {other.stage.name: other.images for other in stages}
+        return arguments(self._cell, stage, self._job.device, self._dtype, earlier)
+
+    def _trace(self, loaded: LoadedStage, stages: list[LoadedStage]) -> StageTrace:
+        kwargs = self._arguments(loaded.stage, stages)
+        name = self._cell.id if len(stages) == 1 else f"{self._cell.id}.{loaded.stage.name}"
+        folder = Path(self._job.outputs)
+        return trace(loaded.stage.name, lambda: loaded.pipe(**kwargs), loaded.timer, folder, name)
 
     def _call_finished(self, call: int, stage: Stage, timing: Timing) -> CallFinished:
         allocated = torch.cuda.max_memory_allocated() / _MIB if self._on_gpu else None
@@ -122,6 +143,7 @@ class _Measurement:
             other_ms=timing.other_ms,
             peak_allocated_mib=allocated,
             peak_reserved_mib=reserved,
+            compilation=self._compilations.take() if self._compilations else None,
         )
 
     def _check(self, stages: list[LoadedStage]) -> None:

@@ -7,9 +7,11 @@ later update or after the call; nothing waits for the device while the loop runs
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -108,6 +110,8 @@ class PipelineTimer:
         """
         self._clock = clock
         self._on_step: OnStep | None = None
+        self._make_context: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
+        self._context: AbstractContextManager[Any] = contextlib.nullcontext()
         self.final_latents: torch.Tensor | None = None
         self._loop = _Loop()
         self._spans: dict[str, list[tuple[Any, Any]]] = {}
@@ -143,8 +147,19 @@ class PipelineTimer:
             self._report_step()
         return result, self._timing(self._clock.between_ms(start, end), wall_ms)
 
+    @contextlib.contextmanager
+    def around_loop(self, make: Callable[[], AbstractContextManager[Any]]) -> Iterator[None]:
+        """Enters a context of ``make`` around every denoising loop while this one is open."""
+        self._make_context = make
+        try:
+            yield
+        finally:
+            self._make_context = contextlib.nullcontext
+
     def begin_loop(self, total: int) -> None:
         """Marks the start of step 1."""
+        self._context = self._make_context()
+        self._context.__enter__()
         loop = self._loop
         loop.total += total
         loop.host_start = time.perf_counter()
@@ -164,6 +179,7 @@ class PipelineTimer:
     def end_loop(self) -> None:
         """Takes the host's time of the loop, as tqdm does when it closes."""
         self._loop.host_ms += (time.perf_counter() - self._loop.host_start) * 1e3
+        self._context.__exit__(None, None, None)
 
     def _reset(self) -> None:
         self._spans = {"text": [], "vae": []}

@@ -152,7 +152,7 @@ def test_the_docs_plan_is_readable():
 def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
     keys = set(Plan.__dataclass_fields__) - {"timeouts", "mode_definitions", "pipeline_definitions"}
     assert set(FLAGS) == keys
-    plan = resolve(steps=9, size=64, guidance=2.0, dtype="float32", prompt="x")
+    plan = resolve(steps=9, size=64, guidance=2.0, dtype="float32", prompt="x", cold=True, trace=True)
     assert set(tomllib.loads(plan_to_toml(plan))) == keys
 
 
