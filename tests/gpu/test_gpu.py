@@ -46,9 +46,9 @@ class Recorder:
         return [event for event in self.events if isinstance(event, kind)]
 
 
-def measured(cell, outputs: Path):
+def measured(cell, outputs: Path, trace=False):
     recorder = Recorder()
-    measure(Job(cell, DEVICE, str(outputs)), recorder)
+    measure(Job(cell, DEVICE, str(outputs), trace), recorder)
     return recorder
 
 
@@ -180,3 +180,25 @@ def test_a_graph_break_is_a_compile_failure(tmp_path, monkeypatch):
     end = measured(cell, tmp_path).events[-1]
     assert (end.status, end.phase, end.call) == ("failed", "compile", 1)
     assert end.reason.startswith("torch.compile: ")
+
+
+def test_a_trace_says_how_busy_the_card_was(tmp_path):
+    run = measured(cell_of(), tmp_path, trace=True)
+    (finished,) = run.of(CellFinished)
+    (traced,) = finished.traces
+    assert 0 < traced.busy_ms <= traced.loop_ms
+    assert traced.launches >= sum(kernel.launches for kernel in traced.kernels) > 0
+    assert all(kernel.ms > 0 and not kernel.name.startswith(("sdtui", "aten::")) for kernel in traced.kernels)
+    assert (tmp_path / traced.file).stat().st_size > 0
+
+
+def test_inductor_says_what_it_compiled_and_what_its_cache_held(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
+    torch._dynamo.reset()
+    first, *others = measured(cell_of(mode="compile"), tmp_path).of(CallFinished)
+    assert first.compilation.graphs == 1
+    assert first.compilation.cache == "cold"
+    assert first.compilation.seconds > 0
+    assert not first.compilation.recompiles
+    assert all(call.compilation is None for call in others)
