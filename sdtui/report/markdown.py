@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdtui.report import comparison, detail, notes, surroundings, tables, text
 from sdtui.report.comparison import Comparison
@@ -12,14 +13,23 @@ from sdtui.report.merge import Result, merge, ordered
 from sdtui.report.tables import Entry, Table
 from sdtui.runs import RunRecord
 
+if TYPE_CHECKING:
+    from sdtui.report.charts import Charts
 
-def markdown(records: Iterable[RunRecord], reference: str | None = None, price: Price | None = None) -> str:
+
+def markdown(
+    records: Iterable[RunRecord],
+    reference: str | None = None,
+    price: Price | None = None,
+    charts: Charts | None = None,
+) -> str:
     """Writes the whole report.
 
     Args:
         records: One or several runs; several are merged.
         reference: GPU of the docs page to compare with, such as ``A100``.
         price: Of the machine; adds what images cost.
+        charts: Of the same runs; adds them as images.
 
     Raises:
         UserError: The page has no such GPU.
@@ -36,7 +46,9 @@ def markdown(records: Iterable[RunRecord], reference: str | None = None, price: 
         "",
         *_tables(built, comparisons),
         *_runs(runs, results, marks),
+        *(charts.overview_lines() if charts else []),
         *detail.sections(results, marks, price),
+        *(charts.cell_lines() if charts else []),
         *surroundings.sections(runs),
         *notes.sections(runs, results, comparison.remarks(built, comparisons, reference)),
     ]
