@@ -175,7 +175,8 @@ def report(
         typer.Option("--reference", metavar="GPU", help="Of the docs page, to compare with, such as A100."),
     ] = None,
     price: Annotated[
-        str | None, typer.Option("--price", metavar="P/h", help="Of the machine, such as 2.49/h; adds the cost of images.")
+        str | None,
+        typer.Option("--price", metavar="P/h", help="Of the machine, such as 2.49/h; adds the cost of images."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="F", help="Write to a file; else to stdout.")
@@ -193,6 +194,32 @@ def report(
         typer.echo(content, nl=False)
     else:
         save(content, output)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A run: an id, a unique prefix, a folder, or 'last'.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The run to hold against it.")],
+    fail_on_regression: Annotated[
+        str | None,
+        typer.Option("--fail-on-regression", metavar="SHARE", help="Exit 1 if a cell is slower by more, such as 3%."),
+    ] = None,
+    fmt: Annotated[str, typer.Option("--format", metavar="md|json", help="Of the comparison.")] = "md",
+    runs_dir: RunsDir = None,
+) -> None:
+    """Says of each cell that two runs share: faster, slower, same or ambiguous."""
+    from sdtui import runs, settings
+    from sdtui.report import compare as comparing
+    from sdtui.report.compare_report import regression_line, render_comparison
+
+    threshold = comparing.parse_threshold(fail_on_regression) if fail_on_regression is not None else None
+    records = [runs.read(runs.find(settings.runs_dir(runs_dir), name)) for name in (a, b)]
+    comparison = comparing.compare_runs(*records)
+    typer.echo(render_comparison(comparison, fmt, threshold), nl=False)
+    status = comparing.exit_status(comparison, threshold)
+    if status and threshold is not None:
+        typer.echo(f"sdtui: {regression_line(comparison, threshold)}", err=True)
+    raise typer.Exit(status)
 
 
 @app.command()
