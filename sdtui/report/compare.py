@@ -120,6 +120,22 @@ def compare_runs(a: RunRecord, b: RunRecord) -> RunComparison:
     )
 
 
+def verdict(a: StepStatistics, b: StepStatistics, interval: Interval) -> Verdict:
+    """Judges two medians, as `MEANINGS` says.
+
+    Args:
+        a: Steps of A.
+        b: Steps of B.
+        interval: Of the speed of B over the speed of A.
+    """
+    if interval.low >= 1 - SAME and interval.high <= 1 + SAME:
+        return "same"
+    outside = _outside(a.median_ms, b.median_interval_ms) and _outside(b.median_ms, a.median_interval_ms)
+    if outside and _outside(1.0, interval):
+        return "faster" if interval.low > 1 else "slower"
+    return "ambiguous"
+
+
 def exit_status(comparison: RunComparison, threshold: float | None) -> int:
     """Returns 1 where there is a regression beyond the threshold, else 0.
 
@@ -170,8 +186,8 @@ def _compare_stage(
     if interval is None or left is None or right is None:
         return NotCompared(a.spec.id, stage, "too few steps in calls after the first")
     ratio = left.step_ms.median_ms / right.step_ms.median_ms
-    verdict = _verdict(left.step_ms, right.step_ms, ratio, interval)
-    return Pair(a.spec.id, stage, a.device, left, right, ratio, interval, verdict)
+    judged = verdict(left.step_ms, right.step_ms, interval)
+    return Pair(a.spec.id, stage, a.device, left, right, ratio, interval, judged)
 
 
 def _side(result: Result, stage: StageSummary | None) -> Side | None:
@@ -183,15 +199,6 @@ def _side(result: Result, stage: StageSummary | None) -> Side | None:
 def _samples(result: Result, stage: str) -> tuple[tuple[float, ...], ...]:
     calls = [call for call in result.record.calls if call.stage == stage]
     return statistics.measured_steps(calls, (step for step in result.record.steps if step.stage == stage))
-
-
-def _verdict(a: StepStatistics, b: StepStatistics, ratio: float, interval: Interval) -> Verdict:
-    if interval.low >= 1 - SAME and interval.high <= 1 + SAME:
-        return "same"
-    outside = _outside(a.median_ms, b.median_interval_ms) and _outside(b.median_ms, a.median_interval_ms)
-    if outside and _outside(1.0, interval):
-        return "faster" if ratio > 1 else "slower"
-    return "ambiguous"
 
 
 def _outside(value: float, interval: Interval | None) -> bool:

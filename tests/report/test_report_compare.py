@@ -12,7 +12,8 @@ from sdtui import runs
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
 from sdtui.model.events import CallFinished, CellFinished, CellPhase, CellStarted, Step
-from sdtui.report.compare import RunComparison, compare_runs, exit_status, parse_threshold
+from sdtui.model.results import Interval, StepStatistics
+from sdtui.report.compare import RunComparison, compare_runs, exit_status, parse_threshold, verdict
 from sdtui.report.compare_report import regression_line, render_comparison
 from sdtui.runs import RunRecord
 
@@ -50,7 +51,7 @@ def verdicts(comparison: RunComparison) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "scatter", "verdict"),
+    ("ours", "theirs", "scatter", "judged"),
     [
         ((10.0, 10.0), (9.0, 9.0), 0.01, "faster"),
         ((10.0, 10.0), (11.0, 11.0), 0.01, "slower"),
@@ -66,12 +67,29 @@ def verdicts(comparison: RunComparison) -> list[str]:
         *("scatter hides equality", "inside one interval", "calls of each differ as much"),
     ],
 )
-def test_verdicts(timed: Timed, cell_spec, ours, theirs, scatter: float, verdict: str) -> None:
+def test_verdicts(timed: Timed, cell_spec, ours, theirs, scatter: float, judged: str) -> None:
     spec = cell_spec()
     a, b = timed("a", (spec, ours), scatter=scatter), timed("b", (spec, theirs), scatter=scatter)
     (pair,) = compare_runs(a, b).pairs
-    assert pair.verdict == verdict
+    assert pair.verdict == judged
     assert pair.interval.low <= pair.ratio <= pair.interval.high
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "ratio", "judged"),
+    [
+        ((9.9, 10, 10.1), (10.9, 11, 11.1), (0.90, 0.92), "slower"),
+        ((9.9, 10, 10.1), (8.9, 9, 9.1), (1.10, 1.12), "faster"),
+        ((9.9, 10, 10.1), (9.9, 11, 11.1), (0.90, 0.92), "ambiguous"),
+        ((9.9, 10, 11.1), (10.9, 11, 11.1), (0.90, 0.92), "ambiguous"),
+        ((9.9, 10, 10.1), (10.9, 11, 11.1), (0.90, 1.00), "ambiguous"),
+        ((9.9, 10, 10.1), (9.91, 9.92, 9.93), (1.005, 1.01), "same"),
+        ((9.9, 10, 10.1), (9.9, 10, 10.1), (0.98, 1.005), "ambiguous"),
+    ],
+)
+def test_a_difference_counts_outside_both_intervals_only(ours, theirs, ratio, judged: str) -> None:
+    a, b = (StepStatistics(9, mid, mid, low, high, high, 0.1, Interval(low, high)) for low, mid, high in (ours, theirs))
+    assert verdict(a, b, Interval(*ratio)) == judged
 
 
 def test_the_ratio_is_of_speeds_and_turns_with_the_runs(timed: Timed, cell_spec) -> None:
@@ -87,7 +105,8 @@ def test_a_regression_is_slower_with_its_whole_interval_beyond(timed: Timed, cel
     (pair,) = comparison.pairs
     assert pair.verdict == "slower"
     assert 0.93 < pair.interval.low < pair.ratio < pair.interval.high < 0.97
-    assert [exit_status(comparison, share) for share in (None, 0.0, 0.02, 1 - pair.ratio, 0.1)] == [0, 1, 1, 0, 0]
+    assert [exit_status(comparison, share) for share in (None, 0.0, 0.02, 0.1)] == [0, 1, 1, 0]
+    assert exit_status(comparison, 1 - (pair.ratio + pair.interval.high) / 2) == 0
     assert exit_status(compare_runs(b, a), 0.0) == 0
     assert regression_line(comparison, 0.02) == f"1 regression beyond 2 %: {pair.cell} (main)"
 
