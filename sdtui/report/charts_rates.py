@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sdtui.model.results import Interval, StageSummary
 from sdtui.report import charts_style as style
 from sdtui.report import text
-from sdtui.report.charts_canvas import Canvas, Chart, text_width
+from sdtui.report.charts_canvas import WIDTH, Canvas, Chart, text_width
 from sdtui.report.charts_rows import RowLayout, RowName, draw_key, key_height
 from sdtui.report.charts_speed_up import BASELINE_MODE
 from sdtui.report.tables import Column, Entry, Group, Table
@@ -35,6 +35,12 @@ class Rates:
     its: dict[str, float]
     intervals: dict[str, Interval]
     endings: dict[str, str]
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """What is drawn lies between these, where there is a figure."""
+        ends = [*self.its.values(), *(end for i in self.intervals.values() for end in (i.low, i.high))]
+        return min(ends), max(ends)
 
 
 def rates_charts(tables: Sequence[Table]) -> list[Chart]:
@@ -129,7 +135,7 @@ def _draw(
         draw_key(canvas, 0, key)
     notes = [_note(row) for row in rows]
     axes = layout.axes(canvas, top, 0.5 + max(text_width(note, style.SMALL) for note in notes))
-    axes.set_xlim(0, max(its for row in rows for its in row.its.values()))
+    axes.set_xlim(0, max(row.extent[1] for row in rows if row.its))
     for y, row, note in zip(layout.positions, rows, notes, strict=True):
         if row.its:
             values = sorted(row.its.values())
@@ -145,15 +151,16 @@ def _draw(
 
 
 def _label(axes: Axes, y: float, row: Rates, note: str) -> None:
-    """Writes the highest figure to the right of its marker, and the lowest to the left where there is room."""
+    """Writes the highest figure to the right of what is drawn, and the lowest to the left where there is room."""
     if row.its:
         low, high = min(row.its.values()), max(row.its.values())
-        _write(axes, high, y, text.rate(high), 7)
-        room = low / axes.get_xlim()[1] * axes.get_position().width * Canvas.width
+        left, right = row.extent
+        _write(axes, right, y, text.rate(high), 7)
+        room = left / axes.get_xlim()[1] * axes.get_position().width * WIDTH
         if low < high and room > text_width(text.rate(low)) + 0.1:
-            _write(axes, low, y, text.rate(low), -7)
+            _write(axes, left, y, text.rate(low), -7)
         if note:
-            _write(axes, high, y, note, 13 + text_width(text.rate(high)) * 72, style.MUTED)
+            _write(axes, right, y, note, 13 + text_width(text.rate(high)) * 72, style.MUTED)
     else:
         _write(axes, 0, y, note, 2, style.MUTED)
 

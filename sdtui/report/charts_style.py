@@ -88,4 +88,4 @@ def dark_css() -> str:
 def _dark_rules() -> Iterator[str]:
     for light, dark in DARK.items():
         for paint in ("fill", "stroke"):
-            yield f'svg [style*="{paint}: {light}"]{{{paint}:{dark}!important}}'
+            yield f'[style*="{paint}: {light}"]{{{paint}:{dark}!important}}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from sdtui.report import charts_style as style
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PANEL, _BETWEEN = 0.62, 0.3
-_LEFT, _RIGHT = 0.42, 0.7
+_LEFT, _RIGHT = 0.42, 0.8
 _FLAG = 0.16
 _MOST_POINTS = 700
 
@@ -57,16 +58,15 @@ class Band:
 
 
 def bands_of(record: CellRecord) -> list[Band]:
-    """Returns the phases that a cell entered, one after the other, consecutive ones of a name as one."""
+    """Returns a cell's phases one after the other; as in the tables, what passed before the first is ``import``."""
     if record.started is None:
         return []
-    entered = [(t - record.started, phase.phase) for t, phase in record.phases]
+    entered = [(0.0, "import"), *((t - record.started, phase.phase) for t, phase in record.phases)]
+    left = [t for t, _ in entered[1:]] + [duration_s(record)]
     found: list[Band] = []
-    for (begin, phase), end in zip(entered, [t for t, _ in entered[1:]] + [duration_s(record)], strict=True):
-        if found and found[-1].phase == phase:
-            found[-1] = Band(phase, found[-1].begin, end)
-        else:
-            found.append(Band(phase, begin, max(begin, end)))
+    for (begin, phase), end in zip(entered, left, strict=True):
+        since = found.pop().begin if found and found[-1].phase == phase else begin
+        found.append(Band(phase, since, max(since, end)))
     return found
 
 
@@ -106,7 +106,7 @@ def telemetry_chart(record: CellRecord, name: str) -> Chart | None:
         return None
     bands = bands_of(record)
     flags = _flags(bands, duration_s(record))
-    head = _FLAG * (1 + max((row for *_, row in flags), default=-1)) + 0.04
+    head = _FLAG * (1 + max((flag.row for flag in flags), default=-1)) + 0.04
     title = "Telemetry"
     said = [f"highest {panel.label}: {_highest(panel, pieces):,.1f}" for panel, pieces in panels]
     phases = ", ".join(f"{band.phase} {band.end - band.begin:.1f} s" for band in bands)
@@ -124,19 +124,35 @@ def _highest(panel: Panel, pieces: Sequence[Sequence[Point]]) -> float:
     return max(y for piece in pieces for _, y in piece) / panel.per_unit
 
 
-def _flags(bands: Sequence[Band], duration: float) -> list[tuple[str, float, float, int]]:
-    """Places the bands' names above them: text, where its band begins and where it is written (inches), row."""
+@dataclass(frozen=True)
+class _Flag:
+    """A band's name above it; in inches.
+
+    Attributes:
+        begin: Where the band begins.
+        left: Where the name is written: at the band's begin, or before it at the right end.
+        row: Counted upwards.
+    """
+
+    text: str
+    begin: float
+    left: float
+    row: int
+
+
+def _flags(bands: Sequence[Band], duration: float) -> list[_Flag]:
+    """Places the names from the right: each in the lowest row where no later name, nor the line below one, is."""
     width = Canvas.width - _LEFT - _RIGHT
-    ends: list[float] = []
+    starts: list[float] = []
     placed = []
-    for band in bands:
-        label = f"{band.phase} {band.end - band.begin:.1f} s"
-        wide = text_width(label, style.SMALL) + 0.1
+    for band in reversed(bands):
+        text = f"{band.phase} {band.end - band.begin:.1f} s"
+        wide = text_width(text, style.SMALL) + 0.1
         begin = band.begin / duration * width if duration > 0 else 0.0
         left = min(begin, width + _RIGHT - wide)
-        row = next((i for i, end in enumerate(ends) if end <= left), len(ends))
-        ends[row : row + 1] = [left + wide]
-        placed.append((label, begin, left, row))
+        row = next(i for i in range(len(starts) + 1) if left + wide <= min(starts[i:], default=inf))
+        starts[row : row + 1] = [left]
+        placed.append(_Flag(text, begin, left, row))
     return placed
 
 
@@ -144,16 +160,17 @@ def _draw(
     canvas: Canvas,
     panels: Sequence[tuple[Panel, list[list[Point]]]],
     bands: Sequence[Band],
-    flags: Sequence[tuple[str, float, float, int]],
+    flags: Sequence[_Flag],
     head: float,
     duration: float,
 ) -> None:
     width = canvas.width - _LEFT - _RIGHT
-    rows = max((row for *_, row in flags), default=0)
-    for label, begin, left, row in flags:
-        top = _FLAG * (rows - row)
-        canvas.line(_LEFT + begin, top, _LEFT + begin, head, style.MUTED)
-        canvas.text(_LEFT + left + 0.04, top + _FLAG / 2, label, size=style.SMALL)
+    rows = max((flag.row for flag in flags), default=0)
+    for flag in flags:
+        top = _FLAG * (rows - flag.row)
+        x = _LEFT + flag.begin
+        canvas.line(x, top if flag.left == flag.begin else top + _FLAG, x, head, style.MUTED)
+        canvas.text(_LEFT + flag.left + 0.04, top + _FLAG / 2, flag.text, size=style.SMALL)
     total = len(panels) * (_PANEL + _BETWEEN) - 0.06
     _draw_bands(canvas.axes(_LEFT, head, width, total), bands, duration)
     for number, (panel, pieces) in enumerate(panels):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -28,8 +29,8 @@ def body(markdown: str, pictures: Mapping[str, str]) -> str:
     tokens = _with_footnotes_in_place(tokens)
     tokens = _with_figures(tokens, pictures)
     _name_headings(tokens)
-    _link_cells(tokens)
     tokens = _with_whole_tables(tokens)
+    _link_cells(tokens)
     return str(parser.renderer.render(_with_contents(tokens), parser.options, {}))
 
 
@@ -60,7 +61,7 @@ def _with_figures(tokens: Sequence[Token], pictures: Mapping[str, str]) -> list[
 
 def _name_headings(tokens: Sequence[Token]) -> None:
     taken: dict[str, int] = {}
-    for token, content in zip(tokens, tokens[1:], strict=False):
+    for token, content in pairwise(tokens):
         if token.type == "heading_open":
             name = re.sub(r"[^a-z0-9]+", "-", _text(content).lower()).strip("-") or "section"
             taken[name] = taken.get(name, 0) + 1
@@ -70,20 +71,27 @@ def _name_headings(tokens: Sequence[Token]) -> None:
 def _link_cells(tokens: Sequence[Token]) -> None:
     """Makes each cell's id in a device's tables a link to its charts."""
     places = {(group, cell): heading.attrs["id"] for group, cell, heading in _cell_headings(tokens)}
-    group, in_cell = "", False
-    for token, before in zip(tokens[1:], tokens, strict=False):
+    group = ""
+    for before, token in pairwise(tokens):
         if _opens(before, "h2"):
             group = _text(token).partition(": ")[2]
-        in_cell = before.type == "td_open"
-        place = places.get((group, _text(token))) if in_cell and token.type == "inline" else None
-        if place is not None:
-            link = Token("link_open", "a", 1, attrs={"href": f"#{place}"})
-            token.children = [link, *_children(token), Token("link_close", "a", -1)]
+        elif before.type == "td_open" and (group, _text(token)) in places:
+            place = places[group, _text(token)]
+            token.children = [
+                Token("link_open", "a", 1, attrs={"href": f"#{place}"}),
+                Token("html_inline", "", 0, content=_breakable(_text(token))),
+                Token("link_close", "a", -1),
+            ]
+
+
+def _breakable(cell: str) -> str:
+    """Writes a cell's id so that lines break after its dots alone."""
+    return "<wbr>".join(f"<span>{html.escape(part)}</span>" for part in re.split(r"(?<=\.)(?=[^.])", cell))
 
 
 def _cell_headings(tokens: Sequence[Token]) -> Iterator[tuple[str, str, Token]]:
     group = None
-    for heading, content in zip(tokens, tokens[1:], strict=False):
+    for heading, content in pairwise(tokens):
         if _opens(heading, "h2"):
             words = _text(content)
             group = words.removeprefix(CELLS_HEADING) if words.startswith(CELLS_HEADING) else None
@@ -112,23 +120,35 @@ def _with_whole_tables(tokens: Sequence[Token]) -> list[Token]:
 
 
 def _dress(table: Sequence[Token]) -> None:
-    columns: dict[int, list[tuple[Token, str]]] = {}
+    """Works on the columns of one table: what heads it, then its cells, each an opening, content and closing token."""
+    columns: dict[int, list[Sequence[Token]]] = {}
     column = 0
     for i, token in enumerate(table):
         if token.type == "tr_open":
             column = 0
         elif token.type in ("th_open", "td_open"):
-            columns.setdefault(column, []).append((token, _text(table[i + 1])))
-            if token.type == "th_open":
-                token.attrSet("scope", "col")
-            elif column == 0:
-                token.attrSet("scope", "row")
-                token.tag = table[i + 2].tag = "th"
+            columns.setdefault(column, []).append(table[i : i + 3])
             column += 1
-    for number, cells in columns.items():
-        if number and all(_NUMERIC.fullmatch(words) for _, words in cells[1:]):
-            for token, _ in cells:
-                token.attrSet("class", "n")
+    for number, (head, *cells) in columns.items():
+        head[0].attrSet("scope", "col")
+        if number == 0:
+            _head_rows(cells)
+        elif all(_NUMERIC.fullmatch(_text(content)) for _, content, _ in cells):
+            for opening, *_ in (head, *cells):
+                opening.attrSet("class", "n")
+
+
+def _head_rows(cells: Sequence[Sequence[Token]]) -> None:
+    """Makes a table's first column its rows' headers; one that repeats heads its rows together."""
+    for _, group in groupby(cells, key=lambda cell: _text(cell[1])):
+        (opening, _, closing), *repeated = group
+        opening.tag = closing.tag = "th"
+        opening.attrSet("scope", "rowgroup" if repeated else "row")
+        if repeated:
+            opening.attrSet("rowspan", str(1 + len(repeated)))
+        for again, content, end in repeated:
+            again.hidden = end.hidden = True
+            content.children = []
 
 
 def _with_contents(tokens: Sequence[Token]) -> list[Token]:
