@@ -133,9 +133,10 @@ def _draw(
 ) -> None:
     if top:
         draw_key(canvas, 0, key)
-    notes = [_note(row) for row in rows]
-    axes = layout.axes(canvas, top, 0.5 + max(text_width(note, style.SMALL) for note in notes))
-    axes.set_xlim(0, max(row.extent[1] for row in rows if row.its))
+    notes = [_note(row, len(key)) for row in rows]
+    highest = max(row.extent[1] for row in rows if row.its)
+    axes = layout.axes(canvas, top, _space_right(layout.room, rows, notes, highest))
+    axes.set_xlim(0, highest)
     for y, row, note in zip(layout.positions, rows, notes, strict=True):
         if row.its:
             values = sorted(row.its.values())
@@ -179,5 +180,19 @@ def _write(axes: Axes, x: float, y: float, words: str, offset: float, colour: st
     )
 
 
-def _note(row: Rates) -> str:
+def _note(row: Rates, columns: int) -> str:
+    """Says how cells ended that have no figure: once, where all columns of the chart ended alike."""
+    alike = set(row.endings.values())
+    if len(row.endings) == columns and len(alike) == 1:
+        return alike.pop()
     return ", ".join(f"{label.partition(' - ')[2]}: {ending}" for label, ending in row.endings.items())
+
+
+def _space_right(room: float, rows: Sequence[Rates], notes: Sequence[str], highest: float) -> float:
+    """Returns how much of the room labels need to the right of the scale, so that each ends within it."""
+    needed = [0.5]
+    for row, note in zip(rows, notes, strict=True):
+        if row.its and note:
+            label = text_width(text.rate(max(row.its.values()))) + text_width(note, style.SMALL) + 0.25
+            needed.append(room - (room - label) * highest / row.extent[1])
+    return min(max(needed), room / 2)

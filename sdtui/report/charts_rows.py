@@ -52,11 +52,18 @@ class RowLayout:
                 y += _ROW
             y += _GAP
         self._plot_height = y
+        widest = max((x + text_width(text) for x, _, text in self._labels), default=0.0)
+        self._names_width = min(_LONGEST_NAME, widest)
 
     @property
     def height(self) -> float:
         """Of rows and scale, in inches."""
         return self._plot_height + _AXIS
+
+    @property
+    def room(self) -> float:
+        """Width to the right of the names, in inches."""
+        return Canvas.width - self._names_width - 0.14
 
     def axes(self, canvas: Canvas, top: float, right: float) -> Axes:
         """Writes the names and returns axes whose y is inches from the first row's top.
@@ -66,14 +73,11 @@ class RowLayout:
             top: Of the first row.
             right: Space to leave for labels of figures.
         """
-        widest = max((x + text_width(text) for x, _, text in self._labels), default=0.0)
-        names_width = min(_LONGEST_NAME, widest)
         for y, text in self._headings:
             canvas.text(0, top + y, fitted(text, canvas.width), weight=700)
         for x, y, text in self._labels:
-            canvas.text(x, top + y, fitted(text, names_width - x))
-        left = names_width + 0.14
-        axes = canvas.axes(left, top, canvas.width - left - right, self._plot_height)
+            canvas.text(x, top + y, fitted(text, self._names_width - x))
+        axes = canvas.axes(canvas.width - self.room, top, self.room - right, self._plot_height)
         axes.set_ylim(self._plot_height, 0)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from sdtui.catalog.reference import Reference, ReferenceRow, load_reference
 from sdtui.report import charts_style as style
@@ -16,7 +16,8 @@ BASELINE_MODE = "no-compile"
 PAGE_BATCH_SIZE = 4
 """Which batch size the page's chart was drawn for."""
 
-_PAGE_COLUMNS = ("torch 2.0 - no compile", "torch 2.0 - compile")
+_PAGE_TORCH = "torch 2.0"
+_PAGE_COLUMNS = (f"{_PAGE_TORCH} - no compile", f"{_PAGE_TORCH} - compile")
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,8 @@ def _page_speed_ups(batch_size: int, ours: Sequence[SpeedUp]) -> list[SpeedUp]:
 def _page_ratios(page: Reference, gpu: str, row: ReferenceRow) -> list[SpeedUp]:
     base, compiled = (row.cells[page.columns.index(name)].its for name in _PAGE_COLUMNS)
     stages = ("I", "II", "III")[: len(compiled)]
-    torch = _PAGE_COLUMNS[1].partition(" - ")[0]
     return [
-        SpeedUp(row.pipeline, f"{gpu} (page)", torch, "compile", stage, times, ours=False)
+        SpeedUp(row.pipeline, f"{gpu} (page)", _PAGE_TORCH, "compile", stage, times, ours=False)
         for stage, times in _stage_ratios(stages, compiled, base)
     ]
 
@@ -128,46 +128,44 @@ def _page_ratios(page: Reference, gpu: str, row: ReferenceRow) -> list[SpeedUp]:
 def _chart(figures: Sequence[SpeedUp], batch_size: int, departure: str) -> Chart:
     order = list(dict.fromkeys(figure.pipeline for figure in figures))
     figures = sorted(figures, key=lambda figure: order.index(figure.pipeline))
-    shared, differing = _shared(figures)
-    names = [
-        RowName(figure.pipeline, ", ".join(filter(None, (getattr(figure, p) for p in differing)))) for figure in figures
-    ]
+    shared, names = _named(figures)
     layout = RowLayout(names)
-    said = "; ".join(f"{figure.pipeline} {_label(figure, names[i])}" for i, figure in enumerate(figures))
     title = f"Speed-up over no compile, batch size {batch_size}"
-    of = ", ".join(part for part in (*shared, departure) if part)
-    page = " The page's figures, from other software, are hollow." if any(not figure.ours for figure in figures) else ""
-    subtitle = f"{of}. Iterations per second ÷ those of no compile in the same torch.{page}"
-    name = f"speed-up-b{batch_size}" + (f"-{departure}" if departure else "")
+    of = ", ".join(filter(None, (*shared, departure)))
+    page = "" if all(figure.ours for figure in figures) else f" Hollow: the page's, {_PAGE_TORCH}, compile."
+    said = "; ".join(
+        " ".join(filter(None, (name.group, name.label, times_text(figure.times))))
+        for name, figure in zip(names, figures, strict=True)
+    )
     return Chart(
-        name,
+        f"speed-up-b{batch_size}-{departure}",
         title,
-        subtitle,
-        f"{title}: {of}. {said}.",
+        f"{of}{'. ' if of else ''}Iterations per second ÷ those of no compile in the same torch.{page}",
+        f"{title}{': ' if of else ''}{of}. {said}.",
         layout.height,
         lambda canvas: _draw(canvas, layout, figures),
     )
 
 
-def _label(figure: SpeedUp, name: RowName) -> str:
-    return " ".join(part for part in (name.label, times_text(figure.times)) if part)
+def _named(figures: Sequence[SpeedUp]) -> tuple[list[str], list[RowName]]:
+    """Returns what all of a chart's figures have in common, to be said once, and what names each row beyond it."""
+    shared, differing = [], []
+    for part in ("device", "torch", "mode", "stage"):
+        values = {getattr(figure, part) for figure in figures if figure.ours or part == "device"}
+        if len(values) > 1:
+            differing.append(part)
+        else:
+            shared += [value for value in values if value]
+    names = []
+    for figure in figures:
+        parts = [part for part in differing if figure.ours or part in ("device", "stage")]
+        names.append(RowName(figure.pipeline, ", ".join(filter(None, (getattr(figure, part) for part in parts)))))
+    return shared, names
 
 
 def times_text(times: float) -> str:
     """Writes a ratio: ``2.62×``."""
     return f"{times:.2f}×"
-
-
-def _shared(figures: Sequence[SpeedUp]) -> tuple[list[str], list[str]]:
-    """Returns what all figures of a chart have in common, said once, and the fields in which they differ."""
-    shared, differing = [], []
-    for name in [field.name for field in fields(SpeedUp) if field.name in ("device", "torch", "mode", "stage")]:
-        values = {getattr(figure, name) for figure in figures}
-        if len(values) > 1:
-            differing.append(name)
-        else:
-            shared += [value for value in values if value]
-    return shared, differing
 
 
 def _draw(canvas: Canvas, layout: RowLayout, figures: Sequence[SpeedUp]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 from mdit_py_plugins.footnote import footnote_plugin
 
@@ -25,6 +26,7 @@ def body(markdown: str, pictures: Mapping[str, str]) -> str:
         pictures: The ``<svg>`` element of each image in it, by its URL.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").use(footnote_plugin, inline=False)
+    parser.add_render_rule("footnote_caption", _footnote_caption)
     tokens = parser.parse(markdown)
     tokens = _with_footnotes_in_place(tokens)
     tokens = _with_figures(tokens, pictures)
@@ -32,6 +34,11 @@ def body(markdown: str, pictures: Mapping[str, str]) -> str:
     tokens = _with_whole_tables(tokens)
     _link_cells(tokens)
     return str(parser.renderer.render(_with_contents(tokens), parser.options, {}))
+
+
+def _footnote_caption(_renderer: RendererProtocol, tokens: Sequence[Token], index: int, *_: object) -> str:
+    """Writes the same mark wherever the same footnote is meant."""
+    return f"[{int(tokens[index].meta['id']) + 1}]"
 
 
 def _with_footnotes_in_place(tokens: Sequence[Token]) -> list[Token]:
