@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from sdtui import locks, runs
+from sdtui import runs
 from sdtui.model.errors import UserError
 
 _CANCEL = "cancel"
@@ -59,7 +59,7 @@ def request_cancel(folder: Path, force: bool = False) -> bool:
 
 
 def request_skip(folder: Path, cell: str, force: bool = False) -> bool:
-    """Asks the run's supervisor to leave a cell out; as `request_cancel`."""
+    """Asks the run's supervisor to leave a cell out, as the dashboard will; as `request_cancel`."""
     return _request(folder, _SKIP + cell, force)
 
 
@@ -75,12 +75,36 @@ def _request(folder: Path, name: str, force: bool) -> bool:
     (folder / "control").mkdir(exist_ok=True)
     (folder / "control" / name).touch()
     if state.holder is not None and state.evidence == "lock":
-        _wake(state.holder)
+        _wake(state.holder.pid, folder / runs.LOCK)
     return True
 
 
-def _wake(holder: locks.Holder) -> None:
+def _wake(pid: int, lock: Path) -> None:
+    """Signals the process that holds the lock; a supervisor that it does not reach polls the folder.
+
+    The number may be of another PID namespace, where it is another process here, which the signal would end: only a
+    process that has the lock's file open is signalled.
+    """
     try:
-        os.kill(holder.pid, signal.SIGUSR1)
-    except (ProcessLookupError, PermissionError):
-        return  # it polls the folder as well
+        process = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if _has_open(pid, lock):
+            signal.pidfd_send_signal(process, signal.SIGUSR1)
+    except OSError:  # gone, or another user's
+        return
+    finally:
+        os.close(process)
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    wanted = path.stat()
+    with os.scandir(f"/proc/{pid}/fd") as descriptors:
+        for descriptor in descriptors:
+            try:
+                if os.path.samestat(descriptor.stat(), wanted):
+                    return True
+            except FileNotFoundError:  # closed meanwhile
+                continue
+    return False

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 
 import pytest
 from supervised import Lab, after_append, await_event, both, counts, patched, reasons, statuses
@@ -35,6 +39,29 @@ def test_cancel_during_a_cell_wakes_the_supervisor(lab: Lab, behaviour: str) -> 
     assert "| SD - txt2img | – |" in (folder / "report.md").read_text()
     lab.await_silence()
     assert not request_cancel(folder), "there is nobody to ask any more"
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that SIGUSR1 would end."""
+    process = subprocess.Popen(["sleep", "600"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_bystander_with_the_supervisors_number_is_not_signalled(lab: Lab, bystander: subprocess.Popen[bytes]) -> None:
+    """Another PID namespace of the same host may hold the lock under a number that is another's here."""
+    folder = lab.create("ok")
+    lock = locks.Lock(folder / runs.LOCK)
+    assert lock.acquire("run x")
+    holder = dataclasses.replace(locks.this_process("run x"), pid=bystander.pid)
+    (folder / runs.LOCK).write_text(json.dumps(dataclasses.asdict(holder)))
+    assert request_cancel(folder)
+    assert (folder / "control" / "cancel").exists()
+    lock.release()
+    bystander.send_signal(signal.SIGTERM)  # were SIGUSR1 on its way, it would come first
+    assert bystander.wait() == -signal.SIGTERM
 
 
 def test_cancel_needs_no_signal(lab: Lab) -> None:
@@ -75,8 +102,8 @@ def test_cancel_as_soon_as_the_run_is_held(lab: Lab) -> None:
     folder = lab.create("ok")
     acquire = locks.Lock.acquire
 
-    def acquire_and_ask(lock: locks.Lock, purpose: str) -> bool:
-        acquired = acquire(lock, purpose)
+    def acquire_and_ask(lock: locks.Lock, purpose: str, force: bool = False) -> bool:
+        acquired = acquire(lock, purpose, force)
         if lock.path.name == runs.LOCK:
             assert request_cancel(folder)
         return acquired
