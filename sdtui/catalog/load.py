@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdtui.catalog.schema import ModeTable, PipelineTable, PresetTable, check
+from sdtui.catalog.schema import ModeTable, PipelineTable, PresetTable, StageTable, check
 from sdtui.catalog.toml_files import Whole, merge, read_text, read_toml
 from sdtui.model.cell import CompileOptions, Mode
 from sdtui.model.errors import UserError, nearest
@@ -235,11 +235,26 @@ def _pipeline(name: str, entries: Mapping[str, Entry]) -> PipelineTable:
                 _given(bool(made.shape), f"{at}.inputs.{key}.shape")
             else:
                 _given(made.width is not None and made.height is not None, f"{at}.inputs.{key}.width")
+        _check_strength(stage, at)
         if stage.tiny:
             _known(stage.tiny.components, stage.components, f"{at}.tiny.components")
             _known(stage.tiny.inputs, stage.inputs, f"{at}.tiny.inputs")
         earlier.append(stage_name)
     return pipeline
+
+
+def _check_strength(stage: StageTable, where: str) -> None:
+    """Refuses a ``strength`` that the default steps cannot take: diffusers runs that share of the steps, rounded down.
+
+    Source: ``get_timesteps`` of diffusers' image-to-image and inpainting pipelines.
+    """
+    strength = stage.arguments.get("strength", 1.0)
+    key = f"{where}.arguments.strength"
+    if not isinstance(strength, (int, float)) or isinstance(strength, bool) or not 0 < strength <= 1:
+        raise UserError(f"{key}: {json.dumps(strength)} is no number over 0 and up to 1")
+    for steps, at in ((stage.steps, "steps"), *([(stage.tiny.steps, "tiny steps")] if stage.tiny else [])):
+        if int(steps * strength) < 1:
+            raise UserError(f"{key}: {strength} of {steps} {at} is less than one step")
 
 
 def _known(names: Any, valid: Any, where: str) -> None:

@@ -132,11 +132,20 @@ def _read_flags(overrides: Mapping[str, Any]) -> PartialPlan:
     given = {key: value for key, value in overrides.items() if value is not None}
     if "batch_sizes" in given:
         given["batch_sizes"] = _batch_sizes(given["batch_sizes"])
+    for key, value in given.items():
+        _check_unicode(value, FLAGS[key])
     keys = check(PlanKeys, given, "command line", FLAGS)
     values = {key: getattr(keys, key) for key in given}
     if "weights" in values:
         values["weights"] = _weights(values["weights"], Path(), "--weights")
     return PartialPlan(values, {key: FLAGS[key] for key in values})
+
+
+def _check_unicode(value: Any, flag: str) -> None:
+    try:
+        str(value).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{flag}: {value!a} is not UTF-8") from error
 
 
 def _batch_sizes(given: Any) -> list[Any]:

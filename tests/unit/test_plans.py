@@ -226,6 +226,21 @@ def test_timeouts_are_read_and_written_again(write):
             '[pipeline.p]\nextends = "if"\nstages.I.inputs.image = { source = "stage", stage = "II" }',
             "plan.toml: pipeline.p: stages.I.inputs.image.stage: unknown name 'II'; there is none to choose from",
         ),
+        *(
+            (
+                f'[pipeline.p]\nextends = "sd-img2img"\nstages.main.arguments.strength = {strength}',
+                f"plan.toml: pipeline.p: stages.main.arguments.strength: {strength} is no number over 0 and up to 1",
+            )
+            for strength in ("0.0", "-1", "1.5", "true", '"x"', "[1]")
+        ),
+        (
+            '[pipeline.p]\nextends = "sd-img2img"\nstages.main.arguments.strength = 0.01',
+            "plan.toml: pipeline.p: stages.main.arguments.strength: 0.01 of 50 steps is less than one step",
+        ),
+        (
+            '[pipeline.p]\nextends = "sd-img2img"\nstages.main.tiny.steps = 1',
+            "plan.toml: pipeline.p: stages.main.arguments.strength: 0.8 of 1 tiny steps is less than one step",
+        ),
         ("pipelines = [", "plan.toml: not TOML: "),
         (b'prompt = "\xff"', "plan.toml: not UTF-8: byte 10 is 0xff"),
     ],
@@ -265,7 +280,7 @@ def test_a_preset_wins_over_a_folder_of_its_name(tmp_path, monkeypatch):
         ({"pipelines": ["sd-txt2im"]}, "--pipeline: unknown name 'sd-txt2im'; did you mean 'sd-txt2img'?"),
         ({"scale": "huge"}, '--scale: "huge" is not allowed; choose from: full, tiny'),
         ({"weights": "nowhere"}, "--weights: 'nowhere' names no weights"),
-        ({"prompt": "\udcff"}, "command line: "),
+        ({"prompt": "caf\udce9"}, "--prompt: 'caf\\udce9' is not UTF-8"),
     ],
 )
 def test_a_wrong_flag_is_named(flags, said):
