@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
 
 DOCS_CALLS = 3
+_SHARD = r"(?:-\d+-of-\d+)?"
+_WEIGHT_FILE = re.compile(rf"(?:diffusion_pytorch_)?model{_SHARD}(?:\.(?P<variant>\w+))?{_SHARD}\.safetensors")
 _PICTURES = ("image", "mask", "edges")
 
 
@@ -110,7 +114,8 @@ def _check_fit(plan: Plan, name: str, pipeline: PipelineTable) -> None:
     for stage in pipeline.stages.values():
         strength = stage.arguments.get("strength", 1.0)
         if plan.steps is not None and int(plan.steps * strength) < 1:
-            least = next(steps for steps in range(1, 1000) if int(steps * strength) >= 1)
+            least = math.ceil(1 / strength)
+            least += int(least * strength) < 1  # where the product is rounded to less than 1
             raise UserError(
                 f"steps: {plan.steps} at strength {strength} leaves pipeline '{name}' no step; the least is {least}"
             )
@@ -188,13 +193,30 @@ def _weights(plan: Plan, name: str, pipeline: PipelineTable, stage_name: str) ->
         if published is None:
             raise UserError(f"weights: pipeline '{name}' names no published weights; write a folder or hub id")
         return published.id, published.variant
+    folder, components = Path(plan.weights), pipeline.stages[stage_name].components
     if len(pipeline.stages) == 1:
-        return plan.weights, None
-    folder = Path(plan.weights)
+        return plan.weights, _variant_in(folder, components) if folder.is_absolute() else None
     if folder.is_absolute() and (folder / stage_name).is_dir():
-        return str(folder / stage_name), None
+        return str(folder / stage_name), _variant_in(folder / stage_name, components)
     stages = ", ".join(pipeline.stages)
     raise UserError(
         f"weights: '{plan.weights}': pipeline '{name}' has several stages; write 'published', or a folder that holds "
         f"one folder for each ({stages})"
     )
+
+
+def _variant_in(folder: Path, components: Iterable[str]) -> str | None:
+    """Returns the variant that a folder of weights was saved as, such as ``fp16``; ``None`` where plain files do.
+
+    It is the one variant that every component without a plain file has: diffusers takes plain files where a component
+    has no other.
+    """
+    common: set[str] | None = None
+    for name in components:
+        if not (folder / name).is_dir():
+            continue
+        found = [_WEIGHT_FILE.fullmatch(file.name) for file in (folder / name).iterdir()]
+        variants = {match["variant"] for match in found if match}
+        if variants and None not in variants:
+            common = variants if common is None else common & variants
+    return common.pop() if common and len(common) == 1 else None

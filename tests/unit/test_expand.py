@@ -211,6 +211,40 @@ def test_weights_of_each_kind(tmp_path):
     assert one("if", weights=str(tmp_path)).stages[1].weights == str(tmp_path / "II")
 
 
+UNET, VAE, TEXT = "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"
+
+
+@pytest.mark.parametrize(
+    ("files", "variant"),
+    [
+        ((f"{UNET}.fp16", f"{VAE}.fp16", f"{TEXT}.fp16"), "fp16"),
+        ((UNET, VAE, TEXT), None),
+        ((UNET, f"{UNET}.fp16", VAE, TEXT), None),
+        ((f"{UNET}.fp16", VAE, TEXT), "fp16"),
+        ((f"{UNET}.fp16", f"{UNET}.non_ema", f"{VAE}.fp16", TEXT), "fp16"),
+        ((f"{UNET}.fp16", f"{VAE}.bf16"), None),
+        ((f"{UNET}.fp16-00001-of-00002", f"{UNET}.fp16-00002-of-00002", VAE), "fp16"),
+        ((f"{UNET}-00001-of-00002.fp16", f"{UNET}-00002-of-00002.fp16", VAE), "fp16"),
+        ((f"{UNET}-00001-of-00002", f"{UNET}-00002-of-00002", VAE), None),
+        ((UNET, VAE, TEXT, "safety_checker/model.fp16"), None),
+        ((), None),
+    ],
+)
+def test_a_folders_variant_is_the_one_that_its_files_name(tmp_path, files, variant):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.safetensors").touch()
+    cell = one("sd-txt2img", weights=str(tmp_path))
+    assert cell.stages[0].variant == variant
+    (tmp_path / "III").mkdir()
+    for name in files:
+        (tmp_path / "III" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "III" / f"{name}.safetensors").touch()
+    for stage in ("I", "II"):
+        (tmp_path / stage).mkdir()
+    assert [stage.variant for stage in one("if", weights=str(tmp_path)).stages] == [None, None, variant]
+
+
 @pytest.mark.parametrize(
     ("pipeline", "flags", "said"),
     [

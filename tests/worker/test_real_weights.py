@@ -87,10 +87,20 @@ def test_controlnet_of_its_own_goes_with_a_folder_that_has_none(saved):
 def test_variant_names_the_files(saved, tmp_path):
     diffusers.DiffusionPipeline.from_pretrained(saved["sd-txt2img"]).save_pretrained(tmp_path, variant="fp16")
     stage = with_weights(tmp_path).stages[0]
-    pipe = build(dataclasses.replace(stage, variant="fp16"), 0, "cpu", torch.float16)
+    assert stage.variant == "fp16"
+    pipe = build(stage, 0, "cpu", torch.float16)
     assert pipe.unet.dtype == torch.float16
     with pytest.raises(WeightsError, match="no file named"):
         build(dataclasses.replace(stage, variant=None), 0, "cpu", torch.float16)
+
+
+def test_folder_that_holds_a_variant_for_one_part_only(saved, tmp_path):
+    pipe = diffusers.DiffusionPipeline.from_pretrained(saved["sd-txt2img"])
+    pipe.save_pretrained(tmp_path)
+    shutil.rmtree(tmp_path / "unet")
+    pipe.unet.save_pretrained(tmp_path / "unet", variant="fp16")
+    built = build(with_weights(tmp_path).stages[0], 0, "cpu", torch.float32)
+    assert torch.equal(built.unet.conv_in.weight, pipe.unet.conv_in.weight)
 
 
 # --------------------------------------------------------------------------------------------- what may be wrong
