@@ -9,16 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sdtui.model.codec import encode
-
 Scale = Literal["full", "tiny"]
 Dtype = Literal["float16", "bfloat16", "float32"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 AttentionProcessor = Literal["sdpa", "vanilla", "xformers"]
 InputSource = Literal["image", "mask", "edges", "embeddings", "stage"]
 
-SCALES: tuple[Scale, ...] = ("full", "tiny")
-DTYPES: tuple[Dtype, ...] = ("float16", "bfloat16", "float32")
+SINCE_FIRST_IDS = {"since first ids": True}
+"""Metadata of a dataclass field that was added after results were first published; see `cell_id`."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,8 @@ class Mode:
         memory_format: Of the denoisers.
         fuse_qkv: Fuse the attention projections of every denoiser.
         attention_processor: ``None`` keeps diffusers' choice.
-        attention_backend: Name for ``set_attention_backend``; ``None`` keeps diffusers' choice.
+        attention_backend: Name for ``set_attention_backend``; ``None`` keeps diffusers' choice. It applies to models
+            that dispatch attention, as the transformers of newer pipelines do; none of the shipped pipelines has one.
         dtype: Overrides the plan's.
         tf32: ``None`` leaves torch's default.
         cudnn_benchmark: ``None`` leaves torch's default.
@@ -203,8 +202,12 @@ def cell_id(
     The hash covers the resolved mode options (not the mode's name, label or description), scale, calls, dtype,
     weights kind and every stage (wiring, steps, size, guidance, arguments, component configs): what changes the
     work. Seed, prompt, device and torch version do not enter.
+
+    A field that `Mode`, `CompileOptions`, `Stage`, `Input` or `Component` gains from now on is declared with
+    ``field(default=…, metadata=SINCE_FIRST_IDS)``, its default being what was done before it was there: at its default
+    it stays out of the hash, so that the ids of earlier results stand.
     """
-    options = {key: value for key, value in encode(mode).items() if key not in ("name", "label", "description")}
+    options = {key: value for key, value in _encode(mode).items() if key not in ("name", "label", "description")}
     options["dtype"] = dtype
     wiring = [_work_of(stage) for stage in stages]
     work = [options, scale, calls, dtype, weights_kind(weights), wiring]
@@ -213,8 +216,21 @@ def cell_id(
     return f"{slot}{tiny}-{digest}"
 
 
+def _encode(value: Any) -> Any:
+    """Encodes as `encode` does, but leaves out fields of `SINCE_FIRST_IDS` at their default."""
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: _encode(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.metadata != SINCE_FIRST_IDS or getattr(value, field.name) != field.default
+        }
+    if isinstance(value, Mapping):
+        return {str(key): _encode(item) for key, item in value.items()}
+    return [_encode(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def _work_of(stage: Stage) -> dict[str, Any]:
-    work: dict[str, Any] = encode(stage)
+    work: dict[str, Any] = _encode(stage)
     for key in ("weights", "variant", "flops_per_step"):
         del work[key]
     for component in work["components"]:

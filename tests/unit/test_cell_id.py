@@ -11,7 +11,7 @@ import pytest
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
-from sdtui.model.cell import Cell, CompileOptions, Input, cell_id, weights_kind
+from sdtui.model.cell import SINCE_FIRST_IDS, Cell, CompileOptions, Input, Mode, cell_id, weights_kind
 
 CATALOG = load_catalog()
 
@@ -163,6 +163,43 @@ def test_weights_count_by_hub_id_or_by_the_folders_last_name() -> None:
     assert identity(BASE, weights="/here/model") == identity(BASE, weights="/there/model")
     ids = {identity(BASE, weights=weights) for weights in ("random", "published", "owner/name", "/here/name")}
     assert len(ids) == 4
+
+
+@dataclasses.dataclass(frozen=True)
+class LaterMode(Mode):
+    """A mode with an option of a later release."""
+
+    cpu_offload: bool = dataclasses.field(default=False, metadata=SINCE_FIRST_IDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class LaterCompileOptions(CompileOptions):
+    regional: bool = dataclasses.field(default=False, metadata=SINCE_FIRST_IDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class LaterInput(Input):
+    frames: int = dataclasses.field(default=1, metadata=SINCE_FIRST_IDS)
+
+
+def test_an_option_of_a_later_release_changes_the_id_only_where_it_is_used() -> None:
+    assert BASE.mode.compile is not None
+    options = {field.name: getattr(BASE.mode, field.name) for field in dataclasses.fields(BASE.mode)}
+    compile_ = {field.name: getattr(BASE.mode.compile, field.name) for field in dataclasses.fields(CompileOptions)}
+    without = LaterMode(**{**options, "compile": LaterCompileOptions(**compile_)})
+    assert identity(BASE, mode=without) == BASE.id
+    offloaded = dataclasses.replace(without, cpu_offload=True)
+    regional = dataclasses.replace(without, compile=LaterCompileOptions(**compile_, regional=True))
+    assert len({identity(BASE, mode=mode) for mode in (without, offloaded, regional)}) == 3
+
+
+def test_a_field_of_a_later_release_deep_in_a_stage_changes_the_id_only_where_it_is_used() -> None:
+    image = BASE.stages[0].inputs["image"]
+    one, many = (
+        _stage(inputs={"image": LaterInput(image.source, image.width, image.height, frames=n)}) for n in (1, 8)
+    )
+    assert identity(BASE, stages=one) == BASE.id
+    assert identity(BASE, stages=many) != BASE.id
 
 
 def test_events_leave_out_configs_and_keep_the_id() -> None:
