@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from tiny_cells import CATALOG, cell_of, pipe_of
 
-from sdtui import runs, script
+from sdtui import runs, script, script_text
 from sdtui.catalog.expand import expand
 from sdtui.catalog.plans import resolve_plan
 from sdtui.model.cell import Mode
@@ -35,7 +35,7 @@ CELLS = {
 
 def run_script(cell):
     names = {"__name__": "__main__"}
-    exec(compile(script.write(cell, "cpu"), "script.py", "exec"), names)
+    exec(compile(script_text.write(cell, "cpu"), "script.py", "exec"), names)
     return names
 
 
@@ -72,6 +72,24 @@ def test_script_of_real_weights_makes_the_cells_images(measured, tmp_path):
     assert np.array_equal(pixels(names["images"]), pixels(run.images["main"][0]))
 
 
+def test_script_of_a_folder_with_a_variant_alone_loads_it(tmp_path):
+    pipe_of(cell_of(seed=5)).save_pretrained(tmp_path / "weights", variant="fp16")
+    names = run_script(cell_of(weights=str(tmp_path / "weights"), steps=1))
+    assert len(names["images"]) == 1
+
+
+def test_script_on_a_cpu_lets_threads_sleep_as_the_worker_does():
+    on_cpu = script_text.write(cell_of(), "cpu")
+    assert on_cpu.index('os.environ.setdefault("OMP_WAIT_POLICY", "passive")') < on_cpu.index("import torch")
+    assert "OMP_WAIT_POLICY" not in script_text.write(cell_of(), "cuda:0")
+
+
+@pytest.mark.parametrize("device", ["cuda:GPU-2f0a3c4e", "cuda:MIG-2f0a3c4e"])
+def test_a_gpu_named_by_uuid_is_the_first_whoever_asks(tmp_path, device):
+    assert 'DEVICE = "cuda:0"' in named("sd-txt2img", tmp_path, device=device)
+    assert 'DEVICE = "cuda:0"' in script_text.write(cell_of(), device)
+
+
 def test_script_applies_what_changes_no_pixel():
     pipe = names_of("fused")["pipe"]
     assert {type(processor).__name__ for processor in pipe.unet.attn_processors.values()} == {"FusedAttnProcessor2_0"}
@@ -93,8 +111,8 @@ def test_compiled_script_compiles_every_denoiser(monkeypatch):
 
 
 def test_script_computes_in_the_cells_dtype():
-    assert "DTYPE = torch.bfloat16\n" in script.write(cell_of(mode="bf16"), "cpu")
-    assert "DTYPE = torch.float16\n" in script.write(cell_of(dtype="float16"), "cpu")
+    assert "DTYPE = torch.bfloat16\n" in script_text.write(cell_of(mode="bf16"), "cpu")
+    assert "DTYPE = torch.float16\n" in script_text.write(cell_of(dtype="float16"), "cpu")
 
 
 def test_bar_of_the_script_is_diffusers_own(capfd):
@@ -104,7 +122,7 @@ def test_bar_of_the_script_is_diffusers_own(capfd):
 
 @pytest.mark.parametrize("name", CELLS)
 def test_script_imports_nothing_of_sdtui(name):
-    text = script.write(CELLS[name], "cuda:0")
+    text = script_text.write(CELLS[name], "cuda:0")
     assert not re.search(r"^\s*(from|import) sdtui", text, re.M)
     assert 'DEVICE = "cuda:0"' in text
     imported = {
@@ -116,7 +134,7 @@ def test_script_imports_nothing_of_sdtui(name):
 def test_script_of_published_weights_names_them():
     keys = {"pipelines": ["sd-controlnet"], "batch_sizes": [1], "modes": ["compile"], "weights": "published"}
     (cell,) = expand(resolve_plan(CATALOG, None, keys, gpu_available=True), CATALOG)
-    text = script.write(cell, "cuda:0")
+    text = script_text.write(cell, "cuda:0")
     assert "'stable-diffusion-v1-5/stable-diffusion-v1-5'" in text
     assert "variant='fp16'" in text
     assert "controlnet=diffusers.ControlNetModel.from_pretrained('lllyasviel/sd-controlnet-canny'" in text

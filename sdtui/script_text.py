@@ -1,0 +1,232 @@
+"""The bare diffusers script of a cell: what sdtui measures, without sdtui."""
+
+from __future__ import annotations
+
+import ast
+import pprint
+from pathlib import Path
+
+from sdtui.model.cell import Cell, Component, Input, Stage
+
+_WORKER = Path(__file__).parent / "worker"
+
+
+def write(cell: Cell, device: str) -> str:
+    """Returns the script of a cell.
+
+    Args:
+        cell: Resolved, with its components' configs.
+        device: To run on; a GPU named by its UUID is ``cuda:0`` to a script that sees it alone, as the worker does.
+    """
+    if device.startswith(("cuda:GPU-", "cuda:MIG-")):
+        device = "cuda:0"
+    random = any(stage.weights is None for stage in cell.stages)
+    needs = _Needs(cell, random, device)
+    lines = [
+        f'"""{cell.id}: what sdtui measures there, as a bare diffusers script. The bar prints the it/s."""',
+        "",
+        *needs.imports,
+        "",
+        f'DEVICE = "{device}"',
+        f"DTYPE = torch.{cell.dtype}",
+        f"SEED = {cell.seed}",
+        *needs.definitions,
+        "",
+        *_globals(cell),
+    ]
+    for stage in cell.stages:
+        lines += ["", *_stage(cell, stage)]
+    lines += ["", *_calls(cell)]
+    return "\n".join(lines) + "\n"
+
+
+class _Needs:
+    """Imports and definitions of a script: parts of the worker that stand on torch and diffusers alone, verbatim."""
+
+    def __init__(self, cell: Cell, random: bool, device: str) -> None:
+        sources = {made.source for stage in cell.stages for made in stage.inputs.values()}
+        modules = []
+        if random:
+            modules.append("random_weights")
+            if any(c.class_name == "CLIPTokenizer" for stage in cell.stages for c in stage.components):
+                modules.append("tokenizer")
+        if sources - {"stage"}:
+            modules.append("inputs")
+        imports = {"import diffusers", "import torch"}
+        if any(c.library == "transformers" for stage in cell.stages for c in stage.components):
+            imports.add("import transformers")
+        if cell.mode.attention_processor == "sdpa":
+            imports.add("from diffusers.models import attention_processor")
+        self.definitions: list[str] = []
+        for module in modules:
+            found, code = _parts(_WORKER / f"{module}.py")
+            imports |= found
+            self.definitions += ["", "", code]
+        future = "from __future__ import annotations"
+        self.imports = [future, "", *sorted(imports - {future}, key=lambda line: (line.split()[1], line))]
+        if device == "cpu":  # as the worker has it, and before torch reads it
+            self.imports[1:1] = ["", "import os", "", 'os.environ.setdefault("OMP_WAIT_POLICY", "passive")']
+
+
+def _parts(path: Path) -> tuple[set[str], str]:
+    """Splits a module's source into its import lines and the rest, without its docstring."""
+    source = path.read_text(encoding="utf-8")
+    imports, rest = set(), []
+    for node in ast.parse(source).body:
+        segment = ast.get_source_segment(source, node) or ""
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            imports.add(segment)
+        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            rest.append(segment)
+    return imports, "\n\n\n".join(rest)
+
+
+def _globals(cell: Cell) -> list[str]:
+    mode = cell.mode
+    lines = []
+    if mode.tf32 is not None:
+        lines += [
+            f"torch.backends.cuda.matmul.allow_tf32 = {mode.tf32}",
+            f"torch.backends.cudnn.allow_tf32 = {mode.tf32}",
+        ]
+    if mode.cudnn_benchmark is not None:
+        lines.append(f"torch.backends.cudnn.benchmark = {mode.cudnn_benchmark}")
+    return lines
+
+
+def _stage(cell: Cell, stage: Stage) -> list[str]:
+    pipe = _pipe(stage)
+    return [*(_loaded(stage, pipe) if stage.weights else _made(stage, pipe)), *_options(cell, stage, pipe)]
+
+
+def _made(stage: Stage, pipe: str) -> list[str]:
+    lines = [f"{pipe} = diffusers.{stage.pipeline_class}("]
+    lines += [f"    {component.name}={_component(component)}," for component in stage.components]
+    lines += [f"    {name}={value!r}," for name, value in stage.constructor.items()]
+    return [*lines, ")"]
+
+
+def _component(component: Component) -> str:
+    if component.class_name == "CLIPTokenizer":
+        return f"byte_tokenizer({component.config['model_max_length']})"
+    cls = f"{component.library}.{component.class_name}"
+    config = pprint.pformat(dict(component.config), width=110, compact=True, sort_dicts=False)
+    indented = config.replace("\n", "\n        ")
+    if component.class_name.endswith("Scheduler"):
+        return f"{cls}.from_config(\n        {indented}\n    )"
+    return (
+        f'random_module(\n        {cls},\n        {indented},\n        "{component.name}", SEED, DEVICE, DTYPE,\n    )'
+    )
+
+
+def _loaded(stage: Stage, pipe: str) -> list[str]:
+    lines = [f"{pipe} = diffusers.{stage.pipeline_class}.from_pretrained(", f"    {stage.weights!r},"]
+    lines += ["    torch_dtype=DTYPE,", "    use_safetensors=True,"]
+    if stage.variant:
+        lines.append(f"    variant={stage.variant!r},")
+    for component in stage.components:
+        if component.weights and not (Path(stage.weights or "") / component.name).is_dir():
+            cls = f"{component.library}.{component.class_name}"
+            lines.append(
+                f"    {component.name}={cls}.from_pretrained("
+                f"{component.weights!r}, torch_dtype=DTYPE, use_safetensors=True),"
+            )
+    lines += [f"    {name}={value!r}," for name, value in stage.constructor.items()]
+    return [*lines, ").to(DEVICE)"]
+
+
+def _options(cell: Cell, stage: Stage, pipe: str) -> list[str]:
+    mode = cell.mode
+    lines = []
+    for name in stage.denoisers:
+        denoiser = f"{pipe}.{name}"
+        if mode.memory_format == "channels_last":
+            lines.append(f"{denoiser}.to(memory_format=torch.channels_last)")
+        if mode.attention_processor is not None:
+            lines.append(denoiser + _processor(stage, mode.attention_processor))
+        if mode.attention_backend is not None:
+            lines.append(f"{denoiser}.set_attention_backend({mode.attention_backend!r})")
+        if mode.fuse_qkv:
+            lines.append(f"{denoiser}.fuse_qkv_projections()")
+    if mode.vae_slicing:
+        lines.append(f"{pipe}.vae.enable_slicing()")
+    if mode.vae_tiling:
+        lines.append(f"{pipe}.vae.enable_tiling()")
+    if mode.compile is not None:
+        wish = mode.compile
+        arguments = f"backend={wish.backend!r}, mode={wish.mode!r}, fullgraph={wish.fullgraph}, dynamic={wish.dynamic}"
+        options = f", options={dict(wish.options)!r}" if wish.options else ""
+        lines += [f"{pipe}.{name} = torch.compile({pipe}.{name}, {arguments}{options})" for name in stage.denoisers]
+    return lines
+
+
+def _processor(stage: Stage, kind: str) -> str:
+    if kind == "vanilla":
+        return ".set_default_attn_processor()"
+    if kind == "xformers":
+        return ".enable_xformers_memory_efficient_attention()"
+    blocks = [block for c in stage.components for block in c.config.get("down_block_types", ())]
+    added = any(block.startswith("SimpleCrossAttn") for block in blocks)
+    return f".set_attn_processor(attention_processor.Attn{'AddedKV' if added else ''}Processor2_0())"
+
+
+def _calls(cell: Cell) -> list[str]:
+    lines = []
+    for stage in cell.stages:
+        for name, made in stage.inputs.items():
+            if made.source != "stage":
+                lines.append(f"{_input(stage, name)} = {_made_input(cell, stage, name, made)}")
+    lines.append(f"for _ in range({cell.calls}):")
+    for stage in cell.stages:
+        lines += [f"    {line}" for line in _call(cell, stage)]
+    return lines
+
+
+def _call(cell: Cell, stage: Stage) -> list[str]:
+    prompts = _prompts(cell, stage)
+    lines = [f"{_images(stage)} = {_pipe(stage)}("]
+    if stage.takes_prompt:
+        lines.append(f"    prompt={[cell.prompt] * prompts if prompts > 1 else cell.prompt!r},")
+    for name, made in stage.inputs.items():
+        value = _images_of(made.stage) if made.source == "stage" else _input(stage, name)
+        lines.append(f"    {name}={value},")
+    if stage.takes_size:
+        lines += [f"    width={stage.width},", f"    height={stage.height},"]
+    lines += [f"    {name}={value!r}," for name, value in stage.arguments.items()]
+    return [
+        *lines,
+        f"    num_inference_steps={stage.steps},",
+        f"    guidance_scale={stage.guidance},",
+        f"    num_images_per_prompt={1 if prompts > 1 else cell.slot.batch_size},",
+        "    generator=torch.Generator(DEVICE).manual_seed(SEED),",
+        ").images",
+    ]
+
+
+def _prompts(cell: Cell, stage: Stage) -> int:
+    return cell.slot.batch_size if any(made.source == "stage" for made in stage.inputs.values()) else 1
+
+
+def _made_input(cell: Cell, stage: Stage, name: str, made: Input) -> str:
+    if made.source == "embeddings":
+        prompts = _prompts(cell, stage)
+        repeat = f".repeat_interleave({prompts}, 0)" if prompts > 1 else ""
+        return f'embeddings("{name}", {tuple(made.shape)}, SEED, DTYPE, DEVICE){repeat}'
+    function = {"image": "picture", "mask": "mask", "edges": "edges"}[made.source]
+    return f"{function}({made.width}, {made.height})"
+
+
+def _pipe(stage: Stage) -> str:
+    return "pipe" if stage.name == "main" else f"pipe_{stage.name}"
+
+
+def _images(stage: Stage) -> str:
+    return _images_of(stage.name)
+
+
+def _images_of(stage: str) -> str:
+    return "images" if stage == "main" else f"images_{stage}"
+
+
+def _input(stage: Stage, name: str) -> str:
+    return name + ("_input" if stage.name == "main" else f"_{stage.name}")
