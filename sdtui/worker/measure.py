@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ class LoadedStage:
     stage: Stage
     pipe: Any
     timer: PipelineTimer
-    images: Any = field(default=None)
+    images: Any = None
 
 
 def measure(job: Job, emitter: Emitter) -> None:

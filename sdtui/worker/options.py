@@ -58,12 +58,7 @@ def apply(mode: Mode, stage: Stage, pipe: Any) -> None:
 
 def _set_processor(denoiser: Any, kind: str, where: str) -> None:
     if kind == "vanilla":
-        if not hasattr(denoiser, "set_default_attn_processor"):
-            raise UnsupportedError(f"{where} has no set_default_attn_processor")
-        try:
-            denoiser.set_default_attn_processor()
-        except ValueError as error:
-            raise UnsupportedError(f"{where}: {error}") from error
+        _call(denoiser, "set_default_attn_processor", where, f"{where} has no set_default_attn_processor")
         return
     if kind == "xformers":
         _use_xformers(denoiser, where)
@@ -79,6 +74,15 @@ def _set_processor(denoiser: Any, kind: str, where: str) -> None:
             for name in denoiser.attn_processors
         }
     )
+
+
+def _call(denoiser: Any, method: str, where: str, absence: str) -> None:
+    if not hasattr(denoiser, method):
+        raise UnsupportedError(absence)
+    try:
+        getattr(denoiser, method)()
+    except ValueError as error:
+        raise UnsupportedError(f"{where}: {error}") from error
 
 
 def _use_xformers(denoiser: Any, where: str) -> None:
@@ -101,12 +105,7 @@ def _set_backend(denoiser: Any, backend: str, where: str) -> None:
 
 
 def _fuse(denoiser: Any, where: str) -> None:
-    if not hasattr(denoiser, "fuse_qkv_projections"):
-        raise UnsupportedError(f"{where} has no fused QKV projections")
-    try:
-        denoiser.fuse_qkv_projections()
-    except ValueError as error:
-        raise UnsupportedError(f"{where}: {error}") from error
+    _call(denoiser, "fuse_qkv_projections", where, f"{where} has no fused QKV projections")
     if not any(getattr(module, "fused_projections", False) for module in denoiser.modules()):  # ControlNetModel
         raise UnsupportedError(f"{where}: this diffusers' fuse_qkv_projections fuses nothing in it")
 
