@@ -13,8 +13,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 # What PyPI serves for torch is built for CUDA 13 since 2.11, which needs driver 580, and for CUDA 12 from 2.1 to
-# 2.10, which needs driver 525. A torch that the system (no virtual
-# environment, whose packages .venv would not see) already runs on the GPU is kept.
+# 2.10, which needs driver 525. A torch that the system (no virtual environment, whose packages .venv would not see)
+# already runs on the GPU is kept.
 TORCH_CURRENT := torch==2.13.0
 TORCH_CUDA12 := torch==2.10.0
 
