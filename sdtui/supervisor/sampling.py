@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Literal
 
 from sdtui.telemetry.nvml import Nvml
-from sdtui.telemetry.process import ProcessReader
+from sdtui.telemetry.process import Family, ProcessReader
 from sdtui.telemetry.sampler import Sampler
 
 
@@ -30,7 +31,8 @@ class Sampling:
         reader = self._reader
         if reader is None:
             return Sampler(ProcessReader(pid).sample)
-        return Sampler(lambda: reader.sample({pid}))
+        family = Family(pid)
+        return Sampler(lambda: reader.sample({process.pid for process in family.processes(time.monotonic())}))
 
     @property
     def take_trouble(self) -> Callable[[], str | None]:

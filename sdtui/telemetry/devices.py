@@ -1,4 +1,4 @@
-"""Which GPU a device name means: the one that CUDA would take, named so that nothing can take another."""
+"""Which GPU a device name means: counted as nvidia-smi counts, and named by UUID so that nothing can take another."""
 
 from __future__ import annotations
 
@@ -45,11 +45,12 @@ class Board:
 
 
 def visible(boards: Sequence[Board], environ: Mapping[str, str]) -> list[Gpu]:
-    """Returns the devices that CUDA may use, in its order.
+    """Returns the devices that CUDA may use.
 
-    Follows ``CUDA_VISIBLE_DEVICES`` as the CUDA C++ programming guide and ``torch.cuda`` read it: indices (counted
-    as nvidia-smi does, in PCI order), UUIDs or unique beginnings of UUIDs; the list ends at its first invalid entry;
-    a repeated entry makes it empty. Without the variable every device is visible.
+    Follows ``CUDA_VISIBLE_DEVICES`` as the CUDA C++ programming guide and ``torch.cuda`` read it: indices, UUIDs or
+    unique beginnings of UUIDs; the list ends at its first invalid entry; a repeated entry makes it empty. Without the
+    variable every device is visible. Indices count in PCI order, which is CUDA's own only where
+    ``CUDA_DEVICE_ORDER=PCI_BUS_ID``: without it CUDA puts the fastest GPU first.
     """
     value = environ.get(VISIBLE)
     if value is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from sdtui.model.errors import UserError
 from sdtui.model.machine import Gpu
@@ -57,12 +57,8 @@ class Nvml:
                 self.trouble = str(error)
             return None
 
-    def gpus(self) -> list[Gpu]:
-        """Lists the physical GPUs, in PCI order, as nvidia-smi counts them."""
-        return [board.gpu for board in self.boards()]
-
     def boards(self) -> list[Board]:
-        """Lists the physical GPUs with their MIG instances."""
+        """Lists the physical GPUs, in PCI order as nvidia-smi counts them, with their MIG instances."""
         boards = []
         for index in range(self.query("nvmlDeviceGetCount") or 0):
             handle = self.query("nvmlDeviceGetHandleByIndex", index)
@@ -131,8 +127,6 @@ class Nvml:
 class NvmlReader:
     """Samples one GPU."""
 
-    SOURCE: ClassVar[Literal["gpu"]] = "gpu"
-
     def __init__(self, nvml: Nvml, handle: Any) -> None:
         self._nvml = nvml
         self._handle = handle
@@ -149,7 +143,7 @@ class NvmlReader:
         """Reads every figure; one that is not available is ``None``.
 
         Args:
-            worker_pids: The worker and its children, as this process numbers them.
+            worker_pids: The worker and its descendants, as this process numbers them.
 
         Returns:
             ``gpu_utilisation_percent``, ``memory_utilisation_percent`` (share of NVML's own sampling period with a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import psutil
 
@@ -13,16 +13,32 @@ _FAMILY_AGE_S = 1.0  # finding descendants reads every process of the machine: t
 _SHORTEST_S = 0.05  # the kernel counts CPU time in ticks of 10 ms: over less than a few of them a share means nothing
 
 
+class Family:
+    """A worker and its descendants."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._found: list[psutil.Process] = []
+        self._found_at = float("-inf")
+
+    def processes(self, now: float) -> list[psutil.Process]:
+        """Returns them as of at most a second before ``now``, the worker first; none once it is gone."""
+        if now - self._found_at >= _FAMILY_AGE_S:
+            self._found_at = now
+            try:
+                worker = psutil.Process(self._pid)
+                self._found = [worker, *worker.children(recursive=True)]
+            except psutil.Error:
+                self._found = []
+        return self._found
+
+
 class ProcessReader:
     """Samples a worker and its descendants."""
 
-    SOURCE: ClassVar[Literal["process"]] = "process"
-
     def __init__(self, pid: int) -> None:
         """Starts at the worker's present CPU time; a worker that is already gone reads as not available."""
-        self._pid = pid
-        self._family: list[psutil.Process] = []
-        self._family_found_at = float("-inf")
+        self._family = Family(pid)
         self._last: tuple[float, float] | None = None
         self.sample()
 
@@ -34,9 +50,8 @@ class ProcessReader:
             processes share count in each), both of the worker and its descendants; ``load_1m`` of the host.
         """
         now = time.monotonic()
-        self._find_family(now)
         seconds, rss, alive = 0.0, 0, 0
-        for process in self._family:
+        for process in self._family.processes(now):
             try:
                 with process.oneshot():
                     times, memory = process.cpu_times(), process.memory_info()
@@ -50,16 +65,6 @@ class ProcessReader:
             "rss_mib": round(rss / MIB, 1) if alive else None,
             "load_1m": round(os.getloadavg()[0], 2),
         }
-
-    def _find_family(self, now: float) -> None:
-        if now - self._family_found_at < _FAMILY_AGE_S:
-            return
-        self._family_found_at = now
-        try:
-            worker = psutil.Process(self._pid)
-            self._family = [worker, *worker.children(recursive=True)]
-        except psutil.Error:
-            self._family = []
 
     def _cpu_percent(self, now: float, seconds: float) -> float | None:
         last = self._last

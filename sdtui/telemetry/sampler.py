@@ -33,10 +33,6 @@ class Sampler:
         """Returns when the next sample is due; minus infinity before the first."""
         return self._next
 
-    def due(self, now: float) -> bool:
-        """Says whether a sample is due."""
-        return now >= self._next
-
     def take(self, now: float) -> dict[str, Any]:
         """Samples now.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +15,7 @@ import pytest
 from nvml_doubles import FUNCTION_NOT_FOUND, GPU_IS_LOST, MIB, NO_PERMISSION, NOT_SUPPORTED, Card, FakeNvml, ReplayNvml
 
 from sdtui.model.errors import UserError
+from sdtui.supervisor.sampling import Sampling
 from sdtui.telemetry import nvml
 from sdtui.telemetry.nvml import Nvml, NvmlReader
 
@@ -44,7 +48,7 @@ def _reader(card: Card, **options: Any) -> NvmlReader:
 
 
 def test_gpus_are_described() -> None:
-    (gpu,) = Nvml(FakeNvml(Card())).gpus()
+    gpu = Nvml(FakeNvml(Card())).boards()[0].gpu
     assert (gpu.name, gpu.index, gpu.memory_mib) == ("NVIDIA H100 80GB HBM3", 0, 81559)
     assert (gpu.driver, gpu.cuda_driver, gpu.compute_capability) == ("580.65.06", "13.0", "9.0")
     assert (gpu.pci_bus_id, gpu.power_limit_w) == ("00000000:19:00.0", 700.0)
@@ -55,7 +59,7 @@ def test_gpus_are_described() -> None:
 def test_what_a_card_does_not_say_is_none_and_the_rest_stays() -> None:
     refused = ("EnforcedPowerLimit", "EccMode", "MigMode", "PersistenceMode", "PciInfo", "CudaComputeCapability")
     card = Card(errors={f"nvmlDeviceGet{name}": NOT_SUPPORTED for name in refused})
-    (gpu,) = Nvml(FakeNvml(card)).gpus()
+    gpu = Nvml(FakeNvml(card)).boards()[0].gpu
     assert (gpu.power_limit_w, gpu.ecc, gpu.mig, gpu.persistence) == (None, None, None, None)
     assert (gpu.pci_bus_id, gpu.compute_capability) == (None, None)
     assert (gpu.memory_mib, gpu.max_sm_clock_mhz) == (81559, 1980)
@@ -169,6 +173,22 @@ def test_alone_on_the_gpu() -> None:
     assert _counts({}, {}, {WORKER: 512 * MIB}, {WORKER: 600 * MIB}) == [(0, None, None), (1, 0, 512), (1, 0, 600)]
 
 
+def test_memory_of_the_workers_children_is_its_own() -> None:
+    script = "import subprocess, sys; child = subprocess.Popen(['sleep', '600']); print(child.pid, flush=True)"
+    worker = subprocess.Popen([sys.executable, "-c", f"{script}; sys.stdin.read()"], stdin=-1, stdout=-1)
+    assert worker.stdout is not None
+    child = int(worker.stdout.readline())
+    try:
+        card = Card(processes={})
+        sampler = Sampling(Nvml(FakeNvml(card)), card.uuid).of_worker(worker.pid)
+        card.processes = {worker.pid: 512 * MIB, child: 256 * MIB}
+        sample = sampler.take(0.0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        worker.communicate()
+    assert (sample["worker_vram_mib"], sample["other_processes"]) == (768, 0)
+
+
 def test_a_process_from_before_is_another() -> None:
     assert _counts({7: MIB}, {7: MIB}, {7: MIB, WORKER: MIB}, {WORKER: MIB}) == [(1, 1, None), (2, 1, 1), (1, 0, 1)]
 
@@ -245,7 +265,7 @@ def test_a_recording_replays_to_the_same_samples(recorder: ModuleType, tmp_path:
 
 
 def test_a_real_card_is_described() -> None:
-    (gpu,) = Nvml(ReplayNvml(REAL_RECORDING)).gpus()
+    gpu = Nvml(ReplayNvml(REAL_RECORDING)).boards()[0].gpu
     assert (gpu.name, gpu.driver, gpu.cuda_driver) == ("NVIDIA H100 80GB HBM3", "580.159.04", "13.0")
     assert (gpu.memory_mib, gpu.compute_capability, gpu.power_limit_w) == (81559, "9.0", 700)
     assert (gpu.pci_bus_id, gpu.max_sm_clock_mhz) == ("00000000:00:06.0", 1980)
