@@ -81,4 +81,5 @@ def test_a_price_is_per_hour(sdtui: Command, price: str) -> None:
 
 def test_csv_has_no_place_for_a_price(sdtui: Command) -> None:
     said = sdtui("report", DOCS, "--price", "2/h", "--format", "csv")
-    assert said == Said(2, "", "sdtui: --price: csv holds raw calls only; choose --format md or json\n")
+    assert (said.status, said.out) == (2, "")
+    assert said.err.startswith("sdtui: --price: csv holds raw calls only; choose --format md")

@@ -15,9 +15,20 @@ RECORDED = sorted((Path(__file__).parents[1] / "fixtures" / "runs").glob("*/even
 LINES = [line for path in RECORDED for line in path.read_text().splitlines(keepends=True)]
 
 
-def test_recorded_events_are_written_again_as_they_were() -> None:
+def without_news(value: object, old: object) -> object:
+    """Returns a JSON value without the keys that an older one at the same place has not."""
+    if isinstance(value, dict) and isinstance(old, dict):
+        return {key: without_news(item, old[key]) for key, item in value.items() if key in old}
+    if isinstance(value, list) and isinstance(old, list) and len(value) == len(old):
+        return [without_news(item, before) for item, before in zip(value, old, strict=True)]
+    return value
+
+
+def test_recorded_events_are_written_again_as_they_were_besides_newer_keys() -> None:
     assert len(LINES) > 500
-    assert [to_line(from_line(line)) for line in LINES] == LINES
+    for line in LINES:
+        again = without_news(json.loads(to_line(from_line(line))), json.loads(line))
+        assert json.dumps(again, ensure_ascii=False, separators=(",", ":")) + "\n" == line
 
 
 def test_the_recordings_hold_every_kind_but_log() -> None:
