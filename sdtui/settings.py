@@ -19,6 +19,8 @@ from sdtui.model.errors import UserError
 SETTINGS = "settings.toml"
 CURRENT = "current"
 """The environment that sdtui itself runs in."""
+LOCKS_DIR = "SDTUI_LOCKS_DIR"
+"""The variable that moves the per-GPU locks."""
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
@@ -74,7 +76,7 @@ def locks_dir() -> Path:
     Raises:
         UserError: It cannot be made, or is no directory.
     """
-    path = Path(os.environ.get("SDTUI_LOCKS_DIR") or "/tmp/sdtui-locks").absolute()  # TMPDIR may be one user's own
+    path = Path(os.environ.get(LOCKS_DIR) or "/tmp/sdtui-locks").absolute()  # TMPDIR may be one user's own
     shared = 0o1777  # as /tmp itself: everyone may add a lock, nobody may remove another's
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -82,7 +84,7 @@ def locks_dir() -> Path:
         if status.st_uid == os.getuid() and stat.S_IMODE(status.st_mode) != shared:
             path.chmod(shared)
     except OSError as error:
-        raise UserError(f"locks directory {path}: {error.strerror}; choose another with SDTUI_LOCKS_DIR") from error
+        raise UserError(f"locks directory {path}: {error.strerror}; choose another with {LOCKS_DIR}") from error
     return path
 
 
@@ -95,8 +97,15 @@ def themes_dir() -> Path:
 
 def _xdg(variable: str, default: str) -> Path:
     base = os.environ.get(variable, "")
-    root = Path(base) if base.startswith("/") else Path.home() / default  # the standard says: ignore relative ones
+    root = Path(base) if base.startswith("/") else _home(variable) / default  # the standard says: ignore relative ones
     return root / "sdtui"
+
+
+def _home(variable: str) -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:  # a container may run as a user that it does not know
+        raise UserError(f"user {os.getuid()} has no home folder here; set HOME, or {variable}") from error
 
 
 # ------------------------------------------------------------------------------------------------------- the file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from pathlib import Path
 
 # logind.conf(5): the first file of that name counts; drop-ins of all folders, sorted by name, override it.
@@ -22,11 +23,18 @@ def kills_user_processes(root: Path = Path("/"), user: str | None = None) -> boo
         settings.update(_read(file))
     if settings.get("KillUserProcesses", "no").lower() not in _TRUE:
         return False
-    name = user or getpass.getuser()
+    name = user or _user()
     if name in settings.get("KillExcludeUsers", "root").split():
         return False
     only = settings.get("KillOnlyUsers", "").split()
     return not only or name in only
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a user that it does not know
+        return str(os.getuid())
 
 
 def _files(root: Path) -> list[Path]:

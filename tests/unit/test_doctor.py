@@ -235,6 +235,15 @@ def test_logind(tmp_path: Path, files: dict[str, str], kills: bool) -> None:
     assert not logind.kills_user_processes(tmp_path, "root"), "excluded unless KillExcludeUsers says otherwise"
 
 
+def test_logind_of_a_user_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000)
+    (tmp_path / "etc/systemd").mkdir(parents=True)
+    (tmp_path / "etc/systemd/logind.conf").write_text("KillUserProcesses=yes\nKillOnlyUsers=4000000")
+    assert logind.kills_user_processes(tmp_path)
+
+
 def test_logind_mend_leaves_the_session() -> None:
     assert doctor.check_logind(False) == []
     (finding,) = doctor.check_logind(True)

@@ -41,6 +41,17 @@ def test_directories_follow_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert settings.cache_dir() == tmp_path / "home/.cache/sdtui", "a relative XDG path is to be ignored"
 
 
+@pytest.mark.parametrize("variable", ["XDG_CONFIG_HOME", "XDG_CACHE_HOME"])
+def test_a_user_without_a_home_is_told_what_to_set(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    ask = {"XDG_CONFIG_HOME": settings.config_dir, "XDG_CACHE_HOME": settings.cache_dir}[variable]
+    with pytest.raises(UserError, match=rf"^user 4000000 has no home folder here; set HOME, or {variable}$"):
+        ask()
+    monkeypatch.setenv(variable, "/somewhere")
+    assert ask() == Path("/somewhere/sdtui")
+
+
 def test_runs_dir_flag_then_variable_then_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write('runs_dir = "~/from-file"')
     assert settings.runs_dir() == tmp_path / "home/from-file"
