@@ -13,7 +13,6 @@ import json
 import os
 import pwd
 import socket
-import stat
 import struct
 import time
 from dataclasses import dataclass
@@ -85,11 +84,12 @@ class Lock:
         self._fd: int | None = None
         self._beat_at = 0.0
 
-    def acquire(self, purpose: str) -> bool:
+    def acquire(self, purpose: str, force: bool = False) -> bool:
         """Tries to take the lock, without waiting.
 
         Args:
             purpose: What the holder does with it, for whoever waits, such as ``run 20261124T…``.
+            force: Take it also where only a heartbeat says that another holds it.
 
         Returns:
             Whether it was taken.
@@ -101,7 +101,7 @@ class Lock:
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
         except OSError as error:
-            taken = error.errno in _NO_LOCKS and not self._heartbeat_is_fresh()
+            taken = error.errno in _NO_LOCKS and (force or not self._heartbeat_is_fresh())
             if not taken:
                 os.close(fd)
                 if error.errno in (errno.EAGAIN, errno.EACCES, *_NO_LOCKS):
@@ -168,13 +168,13 @@ def _open(path: Path, mode: int) -> int:
         return os.open(path, flags)
     except FileNotFoundError:
         pass
+    masked = os.umask(0)  # the file has its mode from the start: nobody finds it there and closed
     try:
-        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+        return os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
         return os.open(path, flags)
-    if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
-        os.fchmod(fd, mode)
-    return fd
+    finally:
+        os.umask(masked)
 
 
 def _by_heartbeat(path: Path, holder: Holder | None) -> LockState:

@@ -235,6 +235,27 @@ def test_others_may_take_a_shared_lock_only(path: Path, shared: bool, mode: int)
     lock.release()
 
 
+def test_nobody_finds_a_shared_lock_closed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may open it from the moment it is there, whatever the umask of who made it."""
+    really_open, found = os.open, []
+
+    def looked_at(name: Path, flags: int, *mode: int) -> int:
+        descriptor = really_open(name, flags, *mode)
+        found.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", looked_at)
+    before = os.umask(0o077)
+    try:
+        lock = Lock(path, shared_by_users=True)
+        assert lock.acquire("x")
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    assert found == [0o666]
+    lock.release()
+
+
 def test_a_file_that_is_there_is_never_opened_as_if_to_be_made(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ``fs.protected_regular`` that fails in a sticky directory where another user owns the file."""
     lock = Lock(path, shared_by_users=True)
