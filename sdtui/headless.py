@@ -75,7 +75,8 @@ def resume(name: str, retry: str | None, force: bool, runs_dir: Path | None, det
         raise UserError(f"run {folder.name}: {error}") from error
     if not force:
         refuse_differences(record, sitting)
-    return _start(folder, ["--retry", ",".join(statuses)] if statuses else [], detach)
+    arguments = ["--retry", ",".join(statuses)] if statuses else []
+    return _start(folder, [*arguments, "--force"] if force else arguments, detach)
 
 
 def watch(name: str, runs_dir: Path | None) -> int:

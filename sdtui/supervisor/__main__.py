@@ -1,4 +1,4 @@
-"""``python -m sdtui.supervisor RUNDIR [--retry STATUS,…]``: runs the folder's plan; one per run, detached."""
+"""``python -m sdtui.supervisor RUNDIR [--retry STATUS,…] [--force]``: runs the folder's plan; one per run, detached."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="sdtui.supervisor")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--retry", default="")
+    parser.add_argument("--force", action="store_true")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     os.chdir("/")
@@ -26,7 +27,7 @@ def main() -> int:
     except UserError as error:
         print(error, flush=True)
         return 2
-    return Supervisor(folder, sitting).run()
+    return Supervisor(folder, sitting, arguments.force).run()
 
 
 if __name__ == "__main__":

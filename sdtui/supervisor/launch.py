@@ -14,12 +14,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sdtui
-from sdtui import environments
+from sdtui import environments, settings
+from sdtui.model.cell import Cell
 from sdtui.model.codec import encode
 from sdtui.model.job import Job
 from sdtui.model.machine import Interpreter
 
 _SEEN_BY_WORKERS = ("__init__.py", "model", "worker")
+_TELLING = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_DEVICE_MAX_CONNECTIONS",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_LAUNCH_BLOCKING",
+    "CUDA_MODULE_LOADING",
+    "CUDA_VISIBLE_DEVICES",
+    "DIFFUSERS_ATTN_BACKEND",
+    "GOMP_CPU_AFFINITY",
+    "HF_HUB_OFFLINE",
+    "KMP_AFFINITY",
+    "KMP_BLOCKTIME",
+    "LD_PRELOAD",  # of another allocator
+    "MKL_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_NUM_THREADS",
+    "OMP_PROC_BIND",
+    "OMP_WAIT_POLICY",
+    "OPENBLAS_NUM_THREADS",
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_NO_CUDA_MEMORY_CACHING",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TORCH_BLAS_PREFER_CUBLASLT",
+    "TORCH_COMPILE_DISABLE",
+    "TORCH_LOGS",
+)
+_TELLING_FAMILIES = ("CUDNN_", "TORCH_CUDNN_", "TORCHDYNAMO_", "TORCHINDUCTOR_", "TRITON_")
 
 
 @dataclass
@@ -94,7 +123,7 @@ def start_worker(
             command,
             bufsize=0,
             cwd=path,
-            env=_worker_environ(os.environ, job, interpreter, gpu_uuid) | _cache_environ(compile_cache),
+            env=worker_environ(os.environ, job.cell, interpreter, gpu_uuid, compile_cache),
             stdin=subprocess.PIPE,
             stdout=output_write,
             stderr=output_write,
@@ -129,11 +158,17 @@ def start_supervisor(folder: Path, arguments: list[str]) -> subprocess.Popen[byt
 
 
 def _supervisor_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """Sees to it that the supervisor finds this sdtui, be it installed or a checkout."""
+    """Sees to it that the supervisor finds this sdtui, be it installed or a checkout, and the locks that we mean.
+
+    A relative ``SDTUI_LOCKS_DIR`` is made absolute: the supervisor leaves our working directory.
+    """
+    ours = dict(environ)
+    if named := environ.get(settings.LOCKS_DIR):
+        ours[settings.LOCKS_DIR] = os.path.abspath(named)
     root = str(Path(sdtui.__file__).parents[1])
-    if root in site.getsitepackages():
-        return dict(environ)
-    return {**environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, environ.get("PYTHONPATH"))))}
+    if root not in site.getsitepackages():
+        ours["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environ.get("PYTHONPATH"))))
+    return ours
 
 
 def _hand_over(process: subprocess.Popen[bytes], job: Job) -> None:
@@ -144,6 +179,32 @@ def _hand_over(process: subprocess.Popen[bytes], job: Job) -> None:
         return  # it died before reading: its exit says so
 
 
+def worker_environ(
+    environ: Mapping[str, str],
+    cell: Cell,
+    interpreter: Interpreter,
+    gpu_uuid: str | None,
+    compile_cache: Path | None = None,
+) -> dict[str, str]:
+    """Returns the environment variables of a worker, made from ours; arguments as of `start_worker`."""
+    ours = environments.variables(interpreter.name, environ)
+    ours.pop("PYTHONSAFEPATH", None)  # the worker is found in its working directory
+    ours["CUDA_VISIBLE_DEVICES"] = gpu_uuid or ""
+    ours["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    if gpu_uuid is None:
+        ours.setdefault("OMP_WAIT_POLICY", "passive")  # on a shared CPU, threads that spin starve one another
+    if cell.weights == "random":
+        ours["HF_HUB_OFFLINE"] = "1"
+    return ours | _cache_environ(compile_cache)
+
+
+def telling(environ: Mapping[str, str]) -> list[str]:
+    """Returns, as ``NAME=value``, the variables that can change a worker's figures; of others not even the name."""
+    return sorted(
+        f"{name}={value}" for name, value in environ.items() if name in _TELLING or name.startswith(_TELLING_FAMILIES)
+    )
+
+
 def _cache_environ(compile_cache: Path | None) -> dict[str, str]:
     if compile_cache is None:
         return {}
@@ -151,17 +212,3 @@ def _cache_environ(compile_cache: Path | None) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": str(compile_cache / "inductor"),
         "TRITON_CACHE_DIR": str(compile_cache / "triton"),
     }
-
-
-def _worker_environ(
-    environ: Mapping[str, str], job: Job, interpreter: Interpreter, gpu_uuid: str | None
-) -> dict[str, str]:
-    ours = environments.variables(interpreter.name, environ)
-    ours.pop("PYTHONSAFEPATH", None)  # the worker is found in its working directory
-    ours["CUDA_VISIBLE_DEVICES"] = gpu_uuid or ""
-    ours["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    if gpu_uuid is None:
-        ours.setdefault("OMP_WAIT_POLICY", "passive")  # on a shared CPU, threads that spin starve one another
-    if job.cell.weights == "random":
-        ours["HF_HUB_OFFLINE"] = "1"
-    return ours

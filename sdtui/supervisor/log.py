@@ -8,12 +8,18 @@ from sdtui.supervisor.limits import LOG_BYTES
 
 
 class CellLog:
-    """Keeps what a worker prints, up to a limit, and its last words for the reason of a death."""
+    """Keeps what a worker prints, up to a limit, and its last words for the reason of a death; a context manager."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "wb", buffering=0)
         self.received = 0
         self._last = b""
+
+    def __enter__(self) -> CellLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def write(self, chunk: bytes) -> None:
         """Takes in a chunk of output.
@@ -37,6 +43,6 @@ class CellLog:
 
     def close(self) -> None:
         """Says how much was left out, and closes."""
-        if self.received > LOG_BYTES:
-            self._file.write(f"\n[{self.received - LOG_BYTES} bytes left out]\n".encode())
-        self._file.close()
+        with self._file:
+            if self.received > LOG_BYTES:
+                self._file.write(f"\n[{self.received - LOG_BYTES} bytes left out]\n".encode())

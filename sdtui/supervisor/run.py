@@ -33,11 +33,11 @@ from sdtui.model.results import CellSummary, Phase, Status
 from sdtui.report.markdown import markdown
 from sdtui.supervisor import limits
 from sdtui.supervisor.control import Control
-from sdtui.supervisor.launch import start_worker, worker_path
+from sdtui.supervisor.launch import Worker, start_worker, telling, worker_environ, worker_path
 from sdtui.supervisor.log import CellLog
 from sdtui.supervisor.sampling import Sampling
 from sdtui.supervisor.signals import Signals
-from sdtui.supervisor.watch import Watch, Watched
+from sdtui.supervisor.watch import Surroundings, Watch
 from sdtui.telemetry.nvml import open_nvml
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -68,17 +68,19 @@ class Sitting:
 
 
 class Supervisor:
-    """Owns a run's folder for one sitting."""
+    """Takes a run's folder for one sitting."""
 
-    def __init__(self, folder: Path, sitting: Sitting) -> None:
+    def __init__(self, folder: Path, sitting: Sitting, force: bool = False) -> None:
+        """Prepares to run.
+
+        Args:
+            folder: Of the run.
+            sitting: What is measured.
+            force: Take the run also where only a heartbeat says that another supervisor has it.
+        """
         self._folder = folder
         self._sitting = sitting
-        self._control = Control(folder)
-        self._lock = locks.Lock(folder / runs.LOCK)
-        self._locks = [self._lock]
-        self._reserve = folder / ".reserve"
-        self._cache = folder / ".compile-cache"
-        self._nvml = open_nvml() if sitting.machine.gpu else None
+        self._force = force
 
     def run(self) -> int:
         """Runs what is left to run.
@@ -86,11 +88,12 @@ class Supervisor:
         Returns:
             0 where every cell of the run ended ok, else 1.
         """
-        self._signals = Signals()  # before the lock, which shows others whom to wake
+        signals = Signals()  # before the lock, which shows others whom to wake
+        lock = locks.Lock(self._folder / runs.LOCK)
         try:
-            acquired = self._lock.acquire(f"run {self._folder.name}")
+            acquired = lock.acquire(f"run {self._folder.name}", self._force)
         except OSError as error:
-            print(f"{self._lock.path}: {error.strerror}", flush=True)
+            print(f"{lock.path}: {error.strerror}", flush=True)
             return 1
         if not acquired:
             print(
@@ -98,21 +101,36 @@ class Supervisor:
             )
             return 1
         try:
-            return self._hold()
+            return _Held(self._folder, self._sitting, signals, lock).run()
         finally:
-            self._drop_compile_cache()
-            self._reserve.unlink(missing_ok=True)
-            self._lock.release()
+            lock.release()
 
-    def _hold(self) -> int:
-        self._control.clear(self._lock.path.stat().st_mtime_ns)
-        self._journal = runs.Journal(self._folder)
-        self._record = runs.read(self._folder)
+
+class _Held:
+    """The sitting of a run whose lock is held."""
+
+    def __init__(self, folder: Path, sitting: Sitting, signals: Signals, lock: locks.Lock) -> None:
+        self._folder = folder
+        self._sitting = sitting
+        self._signals = signals
+        self._locks = [lock]
+        self._control = Control(folder)
+        self._control.clear(lock.path.stat().st_mtime_ns)
+        self._reserve = folder / ".reserve"
+        self._cache = folder / ".compile-cache"
+        self._nvml = open_nvml() if sitting.machine.gpu else None
+        self._journal = runs.Journal(folder)
+        self._record = runs.read(folder)
         self._number = len(self._record.sittings) + 1
+
+    def run(self) -> int:
         try:
             finished = self._sit()
         except Exception as error:
             finished = self._give_up(error)
+        finally:
+            self._drop_compile_cache()
+            self._reserve.unlink(missing_ok=True)
         self._write_report()
         if finished.reason:
             print(finished.reason, flush=True)
@@ -159,8 +177,23 @@ class Supervisor:
             environments=tuple(sitting.environments),
             device=sitting.device,
             pid=os.getpid(),
-            flags={"retry": sorted(sitting.retry), "cold": sitting.cold, "trace": sitting.trace},
+            flags={
+                "retry": sorted(sitting.retry),
+                "cold": sitting.cold,
+                "trace": sitting.trace,
+                "variables": self._variables(),
+            },
         )
+
+    def _variables(self) -> list[str]:
+        """Returns what of the workers' environment can change figures: the same for every cell of a plan."""
+        cell, interpreter = self._sitting.cells[0], self._sitting.environments[0]
+        cache = self._cache if self._sitting.cold else None
+        return telling(worker_environ(os.environ, cell, interpreter, self._gpu_uuid(), cache))
+
+    def _gpu_uuid(self) -> str | None:
+        gpu = self._sitting.machine.gpu
+        return gpu.uuid if gpu else None
 
     @contextlib.contextmanager
     def _device(self) -> Iterator[bool]:
@@ -200,31 +233,37 @@ class Supervisor:
         if cell.id in self._control.skipped():
             self._end(CellFinished(cell.id, "cancelled", "import", None, "skipped"))
             return
+        with CellLog(self._folder / "logs" / f"{cell.id}.log") as log:
+            sampling = Sampling(self._nvml, self._gpu_uuid())
+            started = time.time()
+            worker = self._start_worker(cell)
+            if worker is None:
+                return
+            with worker:
+                self._append(CellStarted(cell.id, self._number, worker.process.pid), started)
+                around = Surroundings(
+                    self._take, lambda: self._reason_to_cancel(cell), self._signals, self._sitting.silence_s
+                )
+                watch = Watch(cell.id, worker, log, sampling, around)
+                ending = watch.run()
+        finished = time.time()
+        self._end(replace(ending, summary=self._summary(cell.id, started, finished, watch)), finished)
+
+    def _start_worker(self, cell: Cell) -> Worker | None:
+        """Starts the cell's worker; where it cannot be started, ends the cell and returns ``None``."""
         interpreter = next(e for e in self._sitting.environments if e.name == cell.slot.environment)
-        gpu = self._sitting.machine.gpu
-        job = Job(cell, "cuda:0" if gpu else "cpu", str(self._folder / "outputs"), self._sitting.trace)
-        log = CellLog(self._folder / "logs" / f"{cell.id}.log")
-        sampling = Sampling(self._nvml, gpu.uuid if gpu else None)
-        started = time.time()
+        device = "cuda:0" if self._sitting.machine.gpu else "cpu"
+        job = Job(cell, device, str(self._folder / "outputs"), self._sitting.trace)
         try:
-            worker = start_worker(
-                job, interpreter, gpu.uuid if gpu else None, worker_path(settings.cache_dir()), self._compile_cache()
-            )
+            path = worker_path(settings.cache_dir())
+            return start_worker(job, interpreter, self._gpu_uuid(), path, self._compile_cache())
         except OSError as error:
             if error.errno in _DISK:
                 raise
             self._append(CellStarted(cell.id, self._number, 0))
             reason = f"{error.filename or interpreter.python}: {error.strerror}"
             self._end(CellFinished(cell.id, "failed", "import", None, reason))
-            return
-        with worker:
-            self._append(CellStarted(cell.id, self._number, worker.process.pid), started)
-            around = Watched(self._take, lambda: self._reason_to_cancel(cell), self._signals, self._sitting.silence_s)
-            watch = Watch(cell.id, worker, log, sampling, around)
-            ending = watch.run()
-        log.close()
-        finished = time.time()
-        self._end(replace(ending, summary=self._summary(cell.id, started, finished, watch)), finished)
+            return None
 
     def _compile_cache(self) -> Path | None:
         """Returns an empty compile cache for a cold start; ``None`` leaves the worker to its own."""

@@ -24,7 +24,7 @@ _SHOWN_CHARS = 200
 
 
 @dataclass(frozen=True)
-class Watched:
+class Surroundings:
     """What a watch needs of its surroundings.
 
     Attributes:
@@ -43,7 +43,7 @@ class Watched:
 class Watch:
     """The life of one worker."""
 
-    def __init__(self, cell: str, worker: Worker, log: CellLog, sampling: Sampling, surroundings: Watched) -> None:
+    def __init__(self, cell: str, worker: Worker, log: CellLog, sampling: Sampling, surroundings: Surroundings) -> None:
         self._cell = cell
         self._worker = worker
         self._log = log
@@ -55,6 +55,7 @@ class Watch:
         self._call: int | None = None
         self._last_event = time.monotonic()
         self._measured_from = self._last_event
+        self._measured_until: float | None = None
         self._finished: CellFinished | None = None
         self._rest = bytearray()
         self._event_bytes = 0
@@ -78,7 +79,7 @@ class Watch:
 
     def mean(self, field: str) -> float | None:
         """Returns the mean of a telemetry field over the measured calls (over all where none was measured)."""
-        return self._sampler.mean(field, self._measured_from, self._last_event)
+        return self._sampler.mean(field, self._measured_from, self._measured_until or self._last_event)
 
     def peak(self, field: str) -> float | None:
         """Returns the highest value of a telemetry field while the worker lived."""
@@ -155,6 +156,8 @@ class Watch:
             self._phase = event.phase
             if event.phase == "measure":
                 self._measured_from = self._last_event
+        if isinstance(event, CallFinished):
+            self._measured_until = self._last_event
         if isinstance(event, (CellPhase, Step)) and event.call is not None:
             self._call = event.call
         self._around.record(stamped)

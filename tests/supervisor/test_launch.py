@@ -22,6 +22,7 @@ from sdtui.model.machine import Gpu, Interpreter
 from sdtui.supervisor import launch
 from sdtui.supervisor import run as run_module
 from sdtui.supervisor.launch import start_supervisor, start_worker, worker_path
+from sdtui.supervisor.log import CellLog
 
 # A torch that tells what it sees of the world, then cannot be imported.
 TELLTALE = """
@@ -140,9 +141,48 @@ def test_real_weights_may_ask_the_hub(lab: Lab, monkeypatch: pytest.MonkeyPatch)
     (cell,) = lab.sitting(lab.create(OK)).cells
     interpreter = Interpreter("fake", "python", "3.11.0")
     for weights, offline in (("random", "1"), ("owner/name", None)):
-        job = Job(dataclasses.replace(cell, weights=weights), "cpu", "")
-        given = launch._worker_environ(os.environ, job, interpreter, None)
+        given = launch.worker_environ(os.environ, dataclasses.replace(cell, weights=weights), interpreter, None)
         assert given.get("HF_HUB_OFFLINE") == offline
+
+
+def test_a_sitting_records_the_variables_that_can_change_figures(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if launch.telling({name: ""})]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("TORCHINDUCTOR_MAX_AUTOTUNE", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    folder = lab.create(OK)
+    assert lab.run(folder) == 0
+    told = ["CUDA_VISIBLE_DEVICES=", "HF_HUB_OFFLINE=1", "OMP_NUM_THREADS=2", "OMP_WAIT_POLICY=passive"]
+    assert runs.read(folder).sittings[0].started.flags["variables"] == [*told, "TORCHINDUCTOR_MAX_AUTOTUNE=1"]
+    assert lab.run(folder, lab.sitting(folder, cold=True)) == 0
+    cache = f"TORCHINDUCTOR_CACHE_DIR={folder}/.compile-cache/inductor"
+    assert cache in runs.read(folder).sittings[1].started.flags["variables"]
+    assert "hush" not in (folder / runs.JOURNAL).read_text()
+
+
+def test_a_relative_locks_directory_is_the_one_that_the_person_meant(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDTUI_LOCKS_DIR", "my-locks")
+    assert start_supervisor(lab.create(OK), []).wait() == 0
+    assert (tmp_path / "my-locks" / "cpu.lock").exists()
+    assert not Path("/my-locks").exists()
+
+
+def test_a_cells_log_is_closed_where_its_worker_cannot_be_started(lab: Lab, tmp_path: Path) -> None:
+    class Noted(CellLog):
+        def close(self) -> None:
+            super().close()
+            (tmp_path / "closed").touch()
+
+    folder = lab.create(OK)
+    sitting = lab.sitting(folder)
+    lab.python.unlink()
+    assert lab.run(folder, sitting, patched(run_module, CellLog=Noted)) == 1
+    assert (tmp_path / "closed").exists()
 
 
 def test_an_interpreter_that_is_gone_ends_its_cells(lab: Lab) -> None:

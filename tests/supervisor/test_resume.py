@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,11 +61,8 @@ def test_retry_adds_statuses(lab: Lab, finished: Path) -> None:
     assert lab.run(finished, lab.sitting(finished, retry=frozenset({"oom", "timeout"}))) == 1
     assert lab.run(finished, lab.sitting(finished, retry=frozenset({"oom", "failed"}))) == 0
     assert statuses(finished) == ["ok", "ok"]
-    assert [sitting.started.flags for sitting in runs.read(finished).sittings] == [
-        {"retry": []},
-        {"retry": ["oom", "timeout"]},
-        {"retry": ["failed", "oom"]},
-    ]
+    flags = [sitting.started.flags for sitting in runs.read(finished).sittings]
+    assert [flag["retry"] for flag in flags] == [[], ["oom", "timeout"], ["failed", "oom"]]
 
 
 def test_a_retried_cell_starts_from_nothing(lab: Lab) -> None:
@@ -197,6 +196,30 @@ def test_a_run_that_only_a_heartbeat_shows_is_resumed_by_force_alone(lab: Lab, f
     assert request_cancel(finished, force=True)
     assert headless.resume(finished.name, None, True, lab.runs_dir, False) == 1
     assert reasons(finished)[0] == ""
+
+
+WITHOUT_LOCKS = """
+import errno, fcntl, os, sys
+from sdtui.supervisor.__main__ import main
+def refuse(*_):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+fcntl.fcntl = refuse
+sys.exit(main())
+"""
+
+
+def test_force_takes_a_run_from_a_fresh_heartbeat_where_there_are_no_locks(
+    lab: Lab, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", WITHOUT_LOCKS, str(folder), *arguments])
+
+    monkeypatch.setattr(headless, "start_supervisor", start)
+    elsewhere = dataclasses.replace(locks.this_process("run x"), host="elsewhere")
+    (finished / runs.LOCK).write_text(json.dumps(dataclasses.asdict(elsewhere)))
+    lab.behave("load:exit3", "ok")
+    assert headless.resume(finished.name, "failed", True, lab.runs_dir, False) == 0
+    assert statuses(finished) == ["ok", "ok"]
 
 
 def test_a_plans_timeouts_reach_the_sitting(lab: Lab, finished: Path) -> None:

@@ -6,18 +6,19 @@ import os
 import select
 import selectors
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from sdtui.model.events import CellFinished, Stamped, to_line
+from sdtui.model.events import CallFinished, CellFinished, CellPhase, Stamped, to_line
 from sdtui.supervisor import limits
 from sdtui.supervisor.launch import Worker
 from sdtui.supervisor.log import CellLog
 from sdtui.supervisor.sampling import Sampling
-from sdtui.supervisor.watch import Watch, Watched
+from sdtui.supervisor.watch import Surroundings, Watch
 
 
 @pytest.fixture
@@ -59,11 +60,42 @@ def test_what_a_dead_worker_left_behind_can_neither_flood_nor_hold_up_its_end(
             select.select([worker.output], [], [], 30)
 
     select.select([worker.output], [], [], 30)
-    around = Watched(lambda _: None, lambda: None, signals, limits.SILENCE_S)
+    around = Surroundings(lambda _: None, lambda: None, signals, limits.SILENCE_S)
     with worker:
         ending = Watch("cell", worker, SlowLog(tmp_path / "log"), Sampling(None, None), around).run()
     assert (ending.status, ending.phase) == ("failed", "import")
     assert ending.reason == "the worker exited with status 5 before the cell ended; it last printed: y"
+
+
+def test_means_end_with_the_last_call(tmp_path: Path, signals: SimpleNamespace) -> None:
+    """What comes after it, such as a trace, an output check or a slow exit, is not measured."""
+    measured = to_line(Stamped(1.0, CellPhase("cell", "measure", 2)))
+    called = to_line(Stamped(1.0, CallFinished("cell", 2, "main", 1, 1, *[1.0] * 7)))
+    finished = to_line(Stamped(1.0, CellFinished("cell", "ok", "measure", 2)))
+    worker = _start(f"exec 3>/proc/self/fd/EVENTS; printf '{measured}{called}' >&3; read go; printf '{finished}' >&3")
+    taken: dict[str, float] = {}
+
+    def record(stamped: Stamped) -> None:
+        taken[stamped.event.KIND] = time.monotonic()
+        if isinstance(stamped.event, CallFinished):
+            assert worker.process.stdin is not None
+            worker.process.stdin.write(b"go\n")
+            worker.process.stdin.flush()
+
+    class Sampler:
+        def next_due(self) -> float:
+            return float("inf")
+
+        def mean(self, name: str, start: float, end: float) -> tuple[float, float]:
+            return start, end
+
+    sampling = SimpleNamespace(source="process", take_trouble=lambda: None, of_worker=lambda _: Sampler())
+    around = Surroundings(record, lambda: None, signals, limits.SILENCE_S)
+    with worker:
+        watch = Watch("cell", worker, CellLog(tmp_path / "log"), sampling, around)
+        assert watch.run().status == "ok"
+    start, end = watch.mean("cpu_percent")
+    assert start <= taken["cell.phase"] <= end <= taken["call.finished"]
 
 
 def test_a_worker_that_takes_its_time_to_exit_is_waited_for_without_spinning(
@@ -80,7 +112,7 @@ def test_a_worker_that_takes_its_time_to_exit_is_waited_for_without_spinning(
     monkeypatch.setattr(selectors.DefaultSelector, "select", counted)
     finished = CellFinished("cell", "ok", "measure", 2)
     worker = _start(f"echo '{to_line(Stamped(1.0, finished)).strip()}' >/proc/self/fd/EVENTS; sleep 600")
-    around = Watched(lambda _: None, lambda: None, signals, limits.SILENCE_S)
+    around = Surroundings(lambda _: None, lambda: None, signals, limits.SILENCE_S)
     with worker:
         ending = Watch("cell", worker, CellLog(tmp_path / "log"), Sampling(None, None), around).run()
     assert ending == finished
