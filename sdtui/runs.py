@@ -344,14 +344,15 @@ def listed(folder: Path) -> Listed:
 
 def _last_event(folder: Path) -> Event | None:
     with open(folder / JOURNAL, "rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - _TAIL_BYTES))
-        lines = file.read().split(b"\n")[:-1]
-    for line in reversed(lines):
-        try:
-            return from_line(line).event
-        except DecodeError:
-            continue
+        size, taken = file.seek(0, os.SEEK_END), 0
+        while taken < size:
+            taken = min(size, 4 * taken or _TAIL_BYTES)
+            file.seek(size - taken)
+            for line in reversed(file.read(taken).split(b"\n")[:-1]):
+                try:
+                    return from_line(line).event
+                except DecodeError:
+                    continue
     return None
 
 

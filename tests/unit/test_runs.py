@@ -398,6 +398,14 @@ def test_a_listing_says_how_each_run_stands(run: Path, tmp_path: Path) -> None:
     assert [entry.heartbeat_age_s is None for entry in found] == [True, True, True, True, False]
 
 
+def test_a_run_whose_last_line_is_long_is_listed_as_it_stands(folder: Path) -> None:
+    journal = runs.Journal(folder)
+    journal.append(log("short"))
+    journal.append(log("x" * 100_000))
+    journal.close()
+    assert runs.listed(folder).state == "interrupted"
+
+
 def test_a_run_that_cannot_be_read_spoils_no_listing(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
