@@ -17,12 +17,12 @@ def sections(runs: Sequence[RunRecord]) -> list[str]:
         for sitting in run.sittings:
             device = text.inline(sitting.started.machine.device_name)
             lines += [f"### {device} · {run.id}, sitting {sitting.started.sitting}", ""]
-            lines += [f"- {name}: {value}" for name, value in _facts(sitting)]
+            lines += [f"- {name}: {value}" for name, value in _facts(run, sitting)]
             lines.append("")
     return lines
 
 
-def _facts(sitting: Sitting) -> list[tuple[str, str]]:
+def _facts(run: RunRecord, sitting: Sitting) -> list[tuple[str, str]]:
     started, machine = sitting.started, sitting.started.machine
     flags = "; ".join(f"{key}: {_flag(value)}" for key, value in sorted(started.flags.items()) if value)
     return [
@@ -37,6 +37,7 @@ def _facts(sitting: Sitting) -> list[tuple[str, str]]:
         ("OS", text.available(machine.system)),
         ("sdtui", text.available(started.sdtui)),
         *(_interpreter_fact(environment) for environment in started.environments),
+        *([("cuDNN", _cudnn(run, sitting))] if machine.gpu else []),
         *([("flags", text.inline(flags))] if flags else []),
     ]
 
@@ -68,6 +69,23 @@ def _interpreter_fact(environment: Interpreter) -> tuple[str, str]:
     cuda = f"torch built for CUDA {environment.cuda}" if environment.cuda else "torch built without CUDA"
     what = f"Python {environment.python_version} ({text.inline(environment.python)}), {cuda}, {packages}"
     return f"environment {text.inline(environment.name)}", what.removesuffix(", ")
+
+
+def _cudnn(run: RunRecord, sitting: Sitting) -> str:
+    """Returns the cuDNN of each environment, as the torch of the sitting's cells stated it."""
+    stated = {
+        cell.spec.slot.environment: cell.versions["cudnn"]
+        for cell in run.cells.values()
+        if cell.sitting == sitting.started.sitting and cell.versions.get("cudnn")
+    }
+    named = len(sitting.started.environments) > 1
+    return (
+        ", ".join(
+            text.inline(f"{version} ({environment})" if named else str(version))
+            for environment, version in stated.items()
+        )
+        or text.NOT_AVAILABLE
+    )
 
 
 def _flag(value: Any) -> str:
