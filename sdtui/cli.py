@@ -169,7 +169,10 @@ def show(
 @app.command()
 def report(
     names: Annotated[list[str], typer.Argument(metavar="RUN", help="Ids, unique prefixes, folders, or 'last'.")],
-    fmt: Annotated[str, typer.Option("--format", metavar="md|csv|json", help="Of the report.")] = "md",
+    fmt: Annotated[str, typer.Option("--format", metavar="md|html|csv|json", help="Of the report.")] = "md",
+    charts: Annotated[
+        bool, typer.Option("--charts", help="Draw charts as SVG and PNG beside the Markdown; HTML has them inside.")
+    ] = False,
     reference: Annotated[
         str | None,
         typer.Option("--reference", metavar="GPU", help="Of the docs page, to compare with, such as A100."),
@@ -188,8 +191,14 @@ def report(
     from sdtui.report.cost import parse_price
     from sdtui.report.render import render, save
 
+    cost = parse_price(price) if price is not None else None
     records = [runs.read(runs.find(settings.runs_dir(runs_dir), name)) for name in names]
-    content = render(records, fmt, reference, parse_price(price) if price is not None else None)
+    if charts:
+        from sdtui.report.charts_files import save_with_charts
+
+        save_with_charts(records, fmt, reference, cost, output)
+        return
+    content = render(records, fmt, reference, cost)
     if output is None:
         typer.echo(content, nl=False)
     else:

@@ -116,7 +116,8 @@ def text_width(text: str, size: float = style.BASE, bold: bool = False) -> float
     from matplotlib.textpath import text_to_path
 
     font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
-    width: float = text_to_path.get_text_width_height_descent(plain(text), font, ismath=False)[0]
+    with _glyphs_may_lack():
+        width: float = text_to_path.get_text_width_height_descent(plain(text), font, ismath=False)[0]
     return width / 72
 
 
@@ -148,10 +149,17 @@ def plain(text: str) -> str:
 
 @contextmanager
 def _settings() -> Iterator[None]:
-    """Matplotlib as it is out of the box, with ours on top; letters its font lacks are no news."""
+    """Matplotlib as it is out of the box, with ours on top."""
     from matplotlib import style as styles
 
-    with styles.context(["default", style.SETTINGS]), warnings.catch_warnings():
+    with styles.context(["default", style.SETTINGS]), _glyphs_may_lack():
+        yield
+
+
+@contextmanager
+def _glyphs_may_lack() -> Iterator[None]:
+    """A letter that the font lacks is no news: an SVG's reader may have it."""
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _LEFT, _RIGHT, _GAP = 0.42, 0.82, 0.5
 _MOST_POINTS = 1500
 _MOST_CALL_LABELS = 10
+_SHORTEST_MS = 1e-3
+"""What a step is drawn at that a coarse clock saw no time pass in: a log scale has no zero."""
+
 _LOG_FROM = 20.0
 """Longest step over the median from which the later calls need a log scale too."""
 
@@ -109,7 +112,7 @@ def _draw(canvas: Canvas, stages: Sequence[StageSteps], height: float) -> None:
 
 def _draw_first(axes: Axes, stage: StageSteps) -> None:
     _scatter(axes, [(step.step, step) for step in stage.first])
-    low, high = (max(pick(step.ms for step in stage.first), 1e-3) for pick in (min, max))
+    low, high = (max(pick(step.ms for step in stage.first), _SHORTEST_MS) for pick in (min, max))
     _log_scale(axes, low / 1.6, high * 1.6)
     steps = stage.first[0].steps
     axes.set_xlim(0, steps + 1)
@@ -133,7 +136,7 @@ def _draw_later(axes: Axes, stage: StageSteps) -> None:
     axes.set_xlim(0, begin + 1)
     slowest, median = max(step.ms for _, step in numbered), stage.median_ms
     if median and slowest > _LOG_FROM * median:
-        _log_scale(axes, max(min(step.ms for _, step in numbered), 1e-3) / 1.6, slowest * 1.6)
+        _log_scale(axes, max(min(step.ms for _, step in numbered), _SHORTEST_MS) / 1.6, slowest * 1.6)
     else:
         axes.set_ylim(0, slowest * 1.08 or 1.0)
     axes.grid(axis="y")
@@ -168,8 +171,8 @@ def _draw_median(axes: Axes, stage: StageSteps) -> None:
 
 
 def _scatter(axes: Axes, numbered: Sequence[tuple[int, Step]]) -> None:
-    single: list[Point] = [(x, step.ms) for x, step in numbered if step.forwards <= 1]
-    double: list[Point] = [(x, step.ms) for x, step in numbered if step.forwards > 1]
+    single: list[Point] = [(x, max(step.ms, _SHORTEST_MS)) for x, step in numbered if step.forwards <= 1]
+    double: list[Point] = [(x, max(step.ms, _SHORTEST_MS)) for x, step in numbered if step.forwards > 1]
     colour = style.colour_of(0)
     for points, face in ((single, colour), (double, style.SURFACE)):
         drawn = thinned(points, _MOST_POINTS)

@@ -13,7 +13,7 @@ from sdtui.report.json_report import json_report
 from sdtui.report.markdown import markdown
 from sdtui.runs import RunRecord, write_atomically
 
-FORMATS = ("md", "csv", "json")
+FORMATS = ("md", "html", "csv", "json")
 
 
 def render(
@@ -31,13 +31,17 @@ def render(
         UserError: The format or the GPU is unknown, or the format has no place for a comparison or a cost.
     """
     if fmt == "csv" and reference is not None:
-        raise UserError("--reference: csv holds raw calls only; choose --format md or json")
+        raise UserError("--reference: csv holds raw calls only; choose --format md, html or json")
     if fmt == "csv" and price is not None:
-        raise UserError("--price: csv holds raw calls only; choose --format md or json")
+        raise UserError("--price: csv holds raw calls only; choose --format md, html or json")
     if fmt == "csv":
         return csv_report(records)
     if fmt == "json":
         return json_report(records, reference, price)
+    if fmt == "html":
+        from sdtui.report.html import html_report
+
+        return html_report(records, reference, price)
     if fmt == "md":
         return markdown(records, reference, price)
     raise UserError(f"--format: unknown format '{fmt}'; {nearest(fmt, FORMATS)}")
@@ -52,7 +56,7 @@ def save(content: str, path: Path) -> None:
         UserError: It cannot be written.
     """
     try:
-        if _is_open_elsewhere(path):
+        if is_open_elsewhere(path):
             with open(path, "a", encoding="utf-8") as file:
                 file.write(content)
         else:
@@ -62,5 +66,6 @@ def save(content: str, path: Path) -> None:
         raise UserError(f"-o {path}: " + (f"no folder '{path.parent}'" if missing else str(error.strerror))) from error
 
 
-def _is_open_elsewhere(path: Path) -> bool:
+def is_open_elsewhere(path: Path) -> bool:
+    """Says whether a path is written to as it is: a device or a pipe."""
     return path.absolute().is_relative_to("/dev") or (path.exists() and not path.is_file())

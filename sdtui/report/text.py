@@ -12,7 +12,7 @@ from sdtui.model.results import Status
 NONE = "–"
 NOT_AVAILABLE = "not available"
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
-_INLINE = re.compile(r"[\\`*<\[\]|~]|(?<![^\W_])_|_(?![^\W_])")
+_INLINE = re.compile(r"[\\`*<\[\]|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 
 
 def rate(its: float) -> str:
