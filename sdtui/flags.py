@@ -123,6 +123,23 @@ def _apart(fast: StepStatistics, slow: StepStatistics) -> bool:
 
 
 def _waiting(record: CellRecord, summary: CellSummary) -> str:
+    """By the trace where there is one, else by NVML."""
+    traces = {trace.stage: trace for trace in record.finished.traces} if record.finished else {}
+    traced = [stage.stage for stage in summary.stages if stage.stage in traces and traces[stage.stage].busy_ms]
+    if len(traced) < len(summary.stages) or not traced:
+        return _waiting_by_nvml(record, summary)
+
+    def judge(stage: StageSummary) -> str:
+        loop_ms, busy_ms = 1000 * stage.steps / stage.loop_its, traces[stage.stage].busy_ms or 0.0
+        if 100 * busy_ms >= BUSY_PERCENT * loop_ms:
+            return ""
+        return f"{busy_ms:.0f} of the loop's {loop_ms:.0f} ms"
+
+    found = _by_stage(summary, judge)
+    return f"by the trace, a kernel or copy ran on the GPU for {found}" if found else ""
+
+
+def _waiting_by_nvml(record: CellRecord, summary: CellSummary) -> str:
     """By NVML's utilisation alone, which says whether a kernel ran and not how much of the GPU it filled."""
 
     def judge(stage: StageSummary) -> str:

@@ -14,6 +14,8 @@ from sdtui.report.tables import grouped
 
 ALL_STAGES = "all"
 _MOST_CALLS = 4  # whose medians are listed one by one
+_TOP_KERNELS = 3
+_KERNEL_CHARS = 60
 
 
 def sections(results: Sequence[Result], run_marks: dict[Path, str], price: Price | None = None) -> list[str]:
@@ -33,11 +35,13 @@ def sections(results: Sequence[Result], run_marks: dict[Path, str], price: Price
             ("Where an image's time goes", _split(members)),
             ("Memory and power" if members[0].on_gpu else "Memory and CPU", _resources(members)),
             ("Phases", _phases(members)),
+            ("What was compiled", _compilations(members)),
+            ("Traced calls", _traces(members)),
         )
         for heading, (header, rows) in tables:
             if rows:
                 lines += [f"### {heading}", "", *text.table_lines(header, rows), ""]
-        lines += _flags(members)
+        lines += [*_causes(members), *_flags(members)]
     return lines
 
 
@@ -178,6 +182,58 @@ def _phases(results: Sequence[Result]) -> _Table:
         if result.summary.phase_seconds
     ]
     return ["Cell", *(f"{phase} s" for phase in PHASES)], rows
+
+
+def _compilations(results: Sequence[Result]) -> _Table:
+    rows = []
+    for result in results:
+        for call in result.record.calls:
+            told = call.compilation
+            if told is not None:
+                counts = [str(told.graphs), str(len(told.recompiles)), str(sum(told.graph_breaks.values()))]
+                cache = told.cache or text.NOT_AVAILABLE
+                rows.append([result.spec.id, call.stage, str(call.call), text.number(told.seconds), cache, *counts])
+    header = ["Cell", "Stage", "Call", "In torch.compile s", "Inductor's cache", "Graphs", "Recompiles", "Graph breaks"]
+    return header, rows
+
+
+def _causes(results: Sequence[Result]) -> list[str]:
+    """Names every recompile and graph break."""
+    lines = []
+    for result in results:
+        for call in result.record.calls:
+            if call.compilation is not None:
+                where = f"{result.spec.id}, stage {call.stage}, call {call.call}"
+                lines += [f"- {where}: recompiled: {text.inline(reason)}" for reason in call.compilation.recompiles]
+                breaks = call.compilation.graph_breaks.items()
+                lines += [f"- {where}: graph break ({count}×): {text.inline(reason)}" for reason, count in breaks]
+    return ["### Recompiles and graph breaks", "", *lines, ""] if lines else []
+
+
+def _traces(results: Sequence[Result]) -> _Table:
+    header = ["Cell", "Stage", "Traced loop ms", "GPU busy ms", "Kernels and copies", "Longest", "Trace in outputs/"]
+    rows = []
+    for result in results:
+        for trace in result.record.finished.traces if result.record.finished else ():
+            longest = "; ".join(
+                f"{kernel.ms:.1f} ms {_shortened(kernel.name)}" for kernel in trace.kernels[:_TOP_KERNELS]
+            )
+            rows.append(
+                [
+                    result.spec.id,
+                    trace.stage,
+                    text.number(trace.loop_ms),
+                    text.NOT_AVAILABLE if trace.busy_ms is None else text.number(trace.busy_ms),
+                    str(trace.launches),
+                    text.inline(longest) or text.NONE,
+                    text.inline(trace.file),
+                ]
+            )
+    return header, rows
+
+
+def _shortened(kernel: str) -> str:
+    return kernel if len(kernel) <= _KERNEL_CHARS else kernel[: _KERNEL_CHARS - 1] + "…"
 
 
 def _flags(results: Sequence[Result]) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from sdtui import flags, statistics
 from sdtui.model.cell import Cell, Mode, Slot, Stage
-from sdtui.model.events import CallFinished, Step, Telemetry
+from sdtui.model.events import CallFinished, CellFinished, StageTrace, Step, Telemetry
 from sdtui.model.machine import Gpu
 from sdtui.runs import CellRecord
 
@@ -106,6 +106,25 @@ def test_host_bound_says_how_much_of_a_step_is_idle_and_how_weak_that_is() -> No
     assert raised(record(50, 10, 10, gpu_utilisation_percent=80)) == {}
     (evidence,) = raised(record(50, 10, 10, gpu_utilisation_percent=60)).values()
     assert evidence == "by NVML alone, weak evidence, the GPU idles some 4.0 of a step's 10.0 ms (60.0 % busy)"
+
+
+def traced(told: CellRecord, **busy_ms: float | None) -> CellRecord:
+    traces = tuple(StageTrace(name, 999.0, busy, 1, (), "f") for name, busy in busy_ms.items())
+    told.finished = CellFinished(CELL, "ok", "measure", 3, traces=traces)
+    return told
+
+
+def test_a_trace_outweighs_nvml_and_is_held_against_the_measured_loop() -> None:
+    loop_ms = 20 * 50
+    idle = raised(traced(record(50, 50, 50), main=0.79 * loop_ms))
+    assert idle["host-bound"] == "by the trace, a kernel or copy ran on the GPU for 790 of the loop's 1000 ms"
+    assert "host-bound" not in raised(traced(record(50, 50, 50, gpu_utilisation_percent=10), main=0.81 * loop_ms))
+
+
+def test_a_trace_of_some_stages_leaves_the_judgement_to_nvml() -> None:
+    told = record(50, 50, 50, stages=("I", "II"), gpu_utilisation_percent=10)
+    assert "by NVML alone" in raised(traced(told, I=999.0))["host-bound"]
+    assert "by NVML alone" in raised(traced(told, I=999.0, II=None))["host-bound"]
 
 
 def test_utilisation_counts_by_how_long_it_held_in_the_measured_calls() -> None:
