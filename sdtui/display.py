@@ -25,7 +25,10 @@ _GAP = "  "
 
 
 class Display:
-    """Keeps the lines of `lines` up to date on a terminal; a context manager while it is live."""
+    """Shows the lines of `lines` on a terminal; a context manager while it is live.
+
+    It has no thread of its own, which would read a run while it changes: whoever takes in events also refreshes.
+    """
 
     def __init__(self, record: RunRecord, gauges: Mapping[str, Any], console: Console) -> None:
         self._record = record
@@ -34,18 +37,22 @@ class Display:
         self._live = Live(
             get_renderable=self._render,
             console=console,
-            refresh_per_second=8,
+            auto_refresh=False,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
 
     def __enter__(self) -> Display:
-        self._live.start()
+        self._live.start(refresh=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
+
+    def refresh(self) -> None:
+        """Shows the run as it is now."""
+        self._live.refresh()
 
     def _render(self) -> Text:
         rows = lines(self._record, self._gauges, time.time(), self._console.width, self._console.encoding)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,15 +35,16 @@ class Narrator:
         self._console = console
         self._gauges: dict[str, Any] = {}
         self._on_terminal = console.is_terminal and not console.is_dumb_terminal
-        self._live = contextlib.ExitStack()
+        self._display = Display(self.record, self._gauges, console) if self._on_terminal else None
 
     def __enter__(self) -> Narrator:
-        if self._on_terminal:
-            self._live.enter_context(Display(self.record, self._gauges, self._console))
+        if self._display:
+            self._display.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.close()
+        if self._display:
+            self._display.__exit__()
 
     def catch_up(self) -> None:
         """Reads what there is, in silence."""
@@ -62,6 +62,8 @@ class Narrator:
             living = alive()  # asked before the poll, so that the last lines of a supervisor that just ended are read
             for stamped in self._tail.poll():
                 self.take(stamped)
+            if self._display:
+                self._display.refresh()
             if not living:
                 return
             time.sleep(_POLL_S)

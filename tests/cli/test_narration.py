@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,26 @@ def test_the_live_display_is_gone_at_the_end() -> None:
         pass
     assert "6/6 cells" in file.getvalue()
     assert file.getvalue().endswith("\x1b[1A\x1b[2K"), "its lines are erased"
+
+
+def test_the_display_follows_without_a_thread_that_reads_a_run_while_it_changes(tmp_path: Path) -> None:
+    """A thread of rich's own, which renders when it likes, could find the gauges gone halfway through a line."""
+    lines = (RECORDED / DOCS / runs.JOURNAL).read_bytes().splitlines(keepends=True)
+    journal, file = tmp_path / runs.JOURNAL, io.StringIO()
+    journal.write_bytes(b"".join(lines[:10]))
+    narrator = Narrator(tmp_path, Console(file=file, width=120, force_terminal=True))
+    threads = threading.active_count()
+    alive = iter([True, False])
+
+    def grow() -> bool:
+        journal.write_bytes(b"".join(lines))
+        return next(alive)
+
+    with narrator:
+        assert threading.active_count() == threads
+        narrator.follow(grow, lambda: False)
+        shown = CONTROL.sub("", file.getvalue())
+    assert "2/2 cells" in shown
 
 
 @pytest.mark.parametrize(
