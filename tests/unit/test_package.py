@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -76,6 +80,26 @@ def test_wheel_holds_every_file_of_the_package(installed: Path) -> None:
 
     themes = {f"themes/{path.name}" for path in (PROJECT / "themes").iterdir()}
     assert files(installed / "sdtui") == files(PROJECT / "sdtui") | themes
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    imported: set[str] = set()
+    for path in (PROJECT / "sdtui").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    foreign = imported - sys.stdlib_module_names - {"sdtui"}
+    distributions = packages_distributions()
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for line in declared}
+    assert {"torch", "numpy", "pydantic"} <= foreign
+    assert {name for name in foreign if not names & {d.lower() for d in distributions[name]}} == set()
+
+
+def test_wheel_carries_types(installed: Path) -> None:
+    assert (installed / "sdtui" / "py.typed").exists()
 
 
 def test_wheel_installs_the_command(installed: Path) -> None:
