@@ -29,6 +29,7 @@ _PIXELS_PER_INCH = 100
 _MARGIN = 0.12
 _LINE = 0.155
 _TITLE_LINE = 0.24
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,17 @@ def png(chart: Chart) -> bytes:
     return _saved(chart, "png")
 
 
+def log_scale(axes: Axes, low: float, high: float) -> None:
+    """Makes an axis of y logarithmic: ticks at powers of ten, and at twice and five times those where there are few."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
 def text_width(text: str, size: float = style.BASE, bold: bool = False) -> float:
     """Returns how wide a line of text is, in inches."""
     from matplotlib.font_manager import FontProperties
@@ -124,7 +136,7 @@ def text_width(text: str, size: float = style.BASE, bold: bool = False) -> float
 def fitted(text: str, width: float, size: float = style.BASE) -> str:
     """Returns the text, its end replaced by ``…`` where it is wider than ``width`` inches."""
     text = plain(text)
-    if text_width(text, size) <= width:
+    if text_width(text, size) <= width + _ROUNDING:
         return text
     while text and text_width(text + "…", size) > width:
         text = text[:-1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sdtui.model.results import Interval, StageSummary
 from sdtui.report import charts_style as style
 from sdtui.report import text
-from sdtui.report.charts_canvas import WIDTH, Canvas, Chart, text_width
+from sdtui.report.charts_canvas import WIDTH, Canvas, Chart, fitted, text_width
 from sdtui.report.charts_rows import RowLayout, RowName, draw_key, key_height
 from sdtui.report.charts_speed_up import BASELINE_MODE
 from sdtui.report.tables import Column, Entry, Group, Table
@@ -17,6 +17,7 @@ from sdtui.report.tables import Column, Entry, Group, Table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LONGEST_NOTE = 2.6
 _WORDS = {"oom": "OOM", "unsupported": "unsupported", "failed": "failed", "timeout": "timeout"}
 
 
@@ -29,6 +30,7 @@ class Rates:
         its: Iterations per second by column label.
         intervals: Their 95 % intervals, where there are samples enough.
         endings: How the cells ended that have no figure, by column label; those not run or cancelled are left out.
+            A cell of several stages says it once.
     """
 
     name: RowName
@@ -86,11 +88,11 @@ def _stage_rows(pipeline: str, size: str, entries: dict[str, Entry]) -> list[Rat
         return [Rates(RowName(pipeline, size), {}, {}, endings)] if endings else []
     several = len(by_stage) > 1
     rows = []
-    for stage, summaries in by_stage.items():
+    for number, (stage, summaries) in enumerate(by_stage.items()):
         name = RowName(pipeline, ", ".join(filter(None, (size, f"stage {stage}" if several else ""))))
         its = {label: found.loop_its for label, found in summaries.items()}
         intervals = {label: i for label, found in summaries.items() if (i := found.loop_its_interval)}
-        rows.append(Rates(name, its, intervals, endings))
+        rows.append(Rates(name, its, intervals, {} if number else endings))
     return rows
 
 
@@ -100,7 +102,7 @@ def _chart(group: Group, rows: Sequence[Rates], columns: Sequence[Column]) -> Ch
     height = key_height(key) if len(key) > 1 else 0.0
     title = "Iterations per second"
     only = f" {columns[0].label}." if len(columns) == 1 else ""
-    sure = " A line through a marker is its 95 % interval." if any(row.intervals for row in rows) else ""
+    sure = " Lines: 95 % intervals." if any(row.intervals for row in rows) else ""
     said = "; ".join(_said(row) for row in rows)
     slug = "-".join(
         part for part in (group.device, group.scale if group.scale == "tiny" else "", group.variant) if part
@@ -181,11 +183,14 @@ def _write(axes: Axes, x: float, y: float, words: str, offset: float, colour: st
 
 
 def _note(row: Rates, columns: int) -> str:
-    """Says how cells ended that have no figure: once, where all columns of the chart ended alike."""
-    alike = set(row.endings.values())
-    if len(row.endings) == columns and len(alike) == 1:
-        return alike.pop()
-    return ", ".join(f"{label.partition(' - ')[2]}: {ending}" for label, ending in row.endings.items())
+    """Says how cells ended that have no figure: alone where all columns of the chart ended alike, else of whom."""
+    modes: dict[str, list[str]] = {}
+    for label, ending in row.endings.items():
+        modes.setdefault(ending, []).append(label.partition(" - ")[2])
+    if len(modes) == 1 and len(row.endings) == columns:
+        return next(iter(modes))
+    note = "; ".join(f"{ending}: {' · '.join(of)}" for ending, of in modes.items())
+    return fitted(note, _LONGEST_NOTE, style.SMALL)
 
 
 def _space_right(room: float, rows: Sequence[Rates], notes: Sequence[str], highest: float) -> float:
@@ -193,6 +198,6 @@ def _space_right(room: float, rows: Sequence[Rates], notes: Sequence[str], highe
     needed = [0.5]
     for row, note in zip(rows, notes, strict=True):
         if row.its and note:
-            label = text_width(text.rate(max(row.its.values()))) + text_width(note, style.SMALL) + 0.25
+            label = text_width(text.rate(max(row.its.values()))) + text_width(note, style.SMALL) + 0.3
             needed.append(room - (room - label) * highest / row.extent[1])
-    return min(max(needed), room / 2)
+    return max(needed)

@@ -140,7 +140,7 @@ def _chart(figures: Sequence[SpeedUp], batch_size: int, departure: str) -> Chart
     return Chart(
         f"speed-up-b{batch_size}-{departure}",
         title,
-        f"{of}{'. ' if of else ''}Iterations per second ÷ those of no compile in the same torch.{page}",
+        f"{of}{'. ' if of else ''}it/s ÷ it/s of no compile in the same torch.{page}",
         f"{title}{': ' if of else ''}{of}. {said}.",
         layout.height,
         lambda canvas: _draw(canvas, layout, figures),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sdtui.model.events import Step
 from sdtui.model.results import CellSummary
 from sdtui.report import charts_style as style
-from sdtui.report.charts_canvas import Canvas, Chart
+from sdtui.report.charts_canvas import Canvas, Chart, log_scale
 from sdtui.report.charts_samples import Point, thinned
 from sdtui.runs import CellRecord
 
@@ -113,7 +113,7 @@ def _draw(canvas: Canvas, stages: Sequence[StageSteps], height: float) -> None:
 def _draw_first(axes: Axes, stage: StageSteps) -> None:
     _scatter(axes, [(step.step, step) for step in stage.first])
     low, high = (max(pick(step.ms for step in stage.first), _SHORTEST_MS) for pick in (min, max))
-    _log_scale(axes, low / 1.6, high * 1.6)
+    log_scale(axes, low / 1.6, high * 1.6)
     steps = stage.first[0].steps
     axes.set_xlim(0, steps + 1)
     axes.set_xticks([1, steps] if steps > 1 else [1], ["step 1", str(steps)] if steps > 1 else ["step 1"])
@@ -136,22 +136,11 @@ def _draw_later(axes: Axes, stage: StageSteps) -> None:
     axes.set_xlim(0, begin + 1)
     slowest, median = max(step.ms for _, step in numbered), stage.median_ms
     if median and slowest > _LOG_FROM * median:
-        _log_scale(axes, max(min(step.ms for _, step in numbered), _SHORTEST_MS) / 1.6, slowest * 1.6)
+        log_scale(axes, max(min(step.ms for _, step in numbered), _SHORTEST_MS) / 1.6, slowest * 1.6)
     else:
         axes.set_ylim(0, slowest * 1.08 or 1.0)
     axes.grid(axis="y")
     _draw_median(axes, stage)
-
-
-def _log_scale(axes: Axes, low: float, high: float) -> None:
-    """Ticks at powers of ten, and at twice and five times those where there are few."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    axes.set_yscale("log")
-    axes.set_ylim(low, high)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _draw_median(axes: Axes, stage: StageSteps) -> None:

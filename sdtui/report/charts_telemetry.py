@@ -108,7 +108,7 @@ def telemetry_chart(record: CellRecord, name: str) -> Chart | None:
     flags = _flags(bands, duration_s(record))
     head = _FLAG * (1 + max((flag.row for flag in flags), default=-1)) + 0.04
     title = "Telemetry"
-    said = [f"highest {panel.label}: {_highest(panel, pieces):,.1f}" for panel, pieces in panels]
+    said = [f"highest {panel.label}: {_figure(panel, _highest(panel, pieces))}" for panel, pieces in panels]
     phases = ", ".join(f"{band.phase} {band.end - band.begin:.1f} s" for band in bands)
     return Chart(
         name,
@@ -122,6 +122,10 @@ def telemetry_chart(record: CellRecord, name: str) -> Chart | None:
 
 def _highest(panel: Panel, pieces: Sequence[Sequence[Point]]) -> float:
     return max(y for piece in pieces for _, y in piece) / panel.per_unit
+
+
+def _figure(panel: Panel, value: float) -> str:
+    return f"{value:,.{2 if panel.per_unit > 1 else 0}f}"
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,7 @@ def _draw(
         _draw_panel(axes, panel, pieces, duration)
         if number == len(panels) - 1:
             axes.set_xlabel("seconds since the cell started", loc="left")
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
         else:
             axes.set_xticklabels([])
 
@@ -205,7 +210,7 @@ def _draw_panel(axes: Axes, panel: Panel, pieces: Sequence[Sequence[Point]], dur
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.grid(axis="y")
     axes.annotate(
-        f"highest\n{highest:,.{int(panel.per_unit > 1)}f}",
+        f"highest\n{_figure(panel, highest)}",
         (1, highest),
         xycoords=("axes fraction", "data"),
         xytext=(5, 0),

@@ -111,8 +111,8 @@ def test_rates_have_a_row_for_each_batch_size_and_stage(docs_run: RunRecord) -> 
         ("SD - img2img", "batch size 1"): ({slow: 27.5}, {fast: "OOM"}),
         ("SD - img2img", "batch size 4"): ({}, {slow: "OOM after 2nd iteration", fast: "timeout"}),
         ("IF", "batch size 1, stage I"): ({slow: 40.0}, {fast: "unsupported"}),
-        ("IF", "batch size 1, stage II"): ({slow: 20.5}, {fast: "unsupported"}),
-        ("IF", "batch size 1, stage III"): ({slow: 10.25}, {fast: "unsupported"}),
+        ("IF", "batch size 1, stage II"): ({slow: 20.5}, {}),
+        ("IF", "batch size 1, stage III"): ({slow: 10.25}, {}),
     }
 
 

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+RUN = Path(__file__).parents[1] / "fixtures" / "runs" / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
 HEAVY = {"torch", "diffusers", "transformers", "textual", "numpy", "matplotlib"}
 
 
 @pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["ls"]], ids=" ".join)
 def test_loads_nothing_heavy(command: list[str]) -> None:
+    assert loaded(command) & HEAVY == set()
+
+
+@pytest.mark.parametrize("fmt", ["md", "csv", "json"])
+def test_a_report_without_charts_loads_nothing_that_draws(fmt: str) -> None:
+    assert loaded(["report", str(RUN), "--format", fmt]) & (HEAVY - {"numpy"} | {"markdown_it"}) == set()
+
+
+def loaded(command: list[str]) -> set[str]:
     traced = [sys.executable, "-X", "importtime", "-m", "sdtui", *command]
     done = subprocess.run(traced, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "sdtui.cli" in imported
-    assert {name.partition(".")[0] for name in imported} & HEAVY == set()
+    return {name.partition(".")[0] for name in imported}
