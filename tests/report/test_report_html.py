@@ -12,6 +12,7 @@ import pytest
 from sdtui import runs
 from sdtui.report import charts
 from sdtui.report.html import html_report
+from sdtui.report.html_body import body
 from sdtui.report.markdown import markdown
 from sdtui.report.merge import merge
 from sdtui.report.render import render
@@ -148,6 +149,12 @@ def test_what_a_person_or_a_library_wrote_is_text(tell, cell_spec) -> None:
     assert all(str(link["href"]).startswith("#") for link in page.all("a"))
     assert evil in page.text()
     assert "<b>SD</b>" in page.text("tbody")
+
+
+def test_markup_in_the_markdown_is_text() -> None:
+    assert body("<script>1</script>\n\na <b>c</b>\n", {}) == (
+        "<p>&lt;script&gt;1&lt;/script&gt;</p>\n<p>a &lt;b&gt;c&lt;/b&gt;</p>\n"
+    )
 
 
 def test_is_light_and_dark(recorded: str) -> None:
