@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from sdtui.model.events import WAITING
 from sdtui.progress import Progress, progress_of, rate_of, recent_steps
 from sdtui.report import text
 from sdtui.runs import CellRecord, RunRecord
@@ -75,7 +76,7 @@ def lines(
     bar = "━╌" if encoding.lower().startswith("utf") else "#-"
     cell = progress.current
     if cell is None:
-        head, body = Text(_between(progress)), Text()
+        head, body = Text(_between(record, progress)), Text()
     else:
         head = Text(f"[{progress.done + 1}/{progress.total}] {cell.spec.id}", style="bold")
         body = _cell_line(cell, gauges, now, width, bar)
@@ -92,7 +93,11 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def _between(progress: Progress) -> str:
+def _between(record: RunRecord, progress: Progress) -> str:
+    sitting = record.sittings[-1] if record.sittings else None
+    if sitting and not any(cell.sitting == sitting.started.sitting for cell in record.cells.values()):
+        waiting = any(t >= sitting.started_at and log.message.startswith(WAITING) for t, log in record.logs)
+        return "waiting" if waiting else "starting"
     if not progress.done:
         return "starting"
     return "between cells" if progress.done < progress.total else "writing the report"

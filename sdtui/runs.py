@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from sdtui.model.cell import Cell
 from sdtui.model.codec import DecodeError
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.events import (
+    WAITING,
     CallFinished,
     CellFinished,
     CellPhase,
@@ -270,8 +273,10 @@ class Listed:
     """One line of a listing: what the folder's name and its journal's tail tell.
 
     Attributes:
-        state: ``running``, ``interrupted`` (no supervisor and no ending), ``empty``, ``unreadable``, or the status it
-            finished with.
+        state: ``running``, ``waiting`` (for its device), ``interrupted`` (no supervisor and no ending), ``empty``,
+            ``unreadable``, or the status it finished with.
+        counts: Cells by status, of a run that finished.
+        planned: Cells of its plan, of one that did not; ``None`` where the plan does not say.
     """
 
     name: str
@@ -279,6 +284,7 @@ class Listed:
     state: str
     counts: dict[str, int]
     heartbeat_age_s: float | None = None
+    planned: int | None = None
 
 
 def list_runs(runs_dir: Path) -> list[Listed]:
@@ -296,8 +302,10 @@ def find(runs_dir: Path, name: str) -> Path:
     Raises:
         UserError: There is no such run, or more than one.
     """
+    if not name:
+        raise UserError("run: must not be empty; write an id, a folder, or 'last'")
     folder = os.path.abspath(name)
-    if name and os.path.isfile(os.path.join(folder, JOURNAL)):
+    if os.path.isfile(os.path.join(folder, JOURNAL)):
         return Path(folder)
     names = [entry.name for entry in _entries(runs_dir)]
     if name == "last":
@@ -305,12 +313,14 @@ def find(runs_dir: Path, name: str) -> Path:
             raise UserError(f"runs directory {runs_dir}: there is no run yet; start one with 'sdtui run smoke'")
         return runs_dir / names[-1]
     found = [n for n in names if n == name] or [
-        n for n in names if name and (n.startswith(name) or n.rsplit("-", 1)[-1].startswith(name))
+        n for n in names if (n.startswith(name) or n.rsplit("-", 1)[-1].startswith(name))
     ]
     if len(found) == 1:
         return runs_dir / found[0]
     if found:
         raise UserError(f"run '{name}' is ambiguous: {', '.join(found[:5])}{' …' if len(found) > 5 else ''}")
+    if os.path.isdir(folder):
+        raise UserError(f"{name}: no run there ({JOURNAL} is missing)")
     if not names:
         raise UserError(f"run '{name}': runs directory {runs_dir} holds no run")
     hint = nearest(name, names) if len(names) <= 5 else "list them with 'sdtui ls'"
@@ -328,6 +338,11 @@ def _entries(runs_dir: Path) -> list[os.DirEntry[str]]:
     return sorted(found, key=lambda entry: entry.name)
 
 
+def short(folder: Path) -> str:
+    """Returns the end of a run's id, which commands take as well and a line has room for."""
+    return folder.name.rsplit("-", 1)[-1]
+
+
 def listed(folder: Path) -> Listed:
     """Returns one run's line of the listing."""
     try:
@@ -336,10 +351,20 @@ def listed(folder: Path) -> Listed:
     except OSError:  # another user's, or removed meanwhile
         return Listed(folder.name, folder, "unreadable", {})
     if state.held:
-        return Listed(folder.name, folder, "running", {}, state.age_s)
+        waiting = isinstance(last, Log) and last.message.startswith(WAITING)
+        cells = _planned(folder)
+        return Listed(folder.name, folder, "waiting" if waiting else "running", {}, state.age_s, cells)
     if isinstance(last, RunFinished):
         return Listed(folder.name, folder, last.status, dict(last.counts))
-    return Listed(folder.name, folder, "interrupted" if last else "empty", {})
+    return Listed(folder.name, folder, "interrupted" if last else "empty", {}, planned=_planned(folder))
+
+
+def _planned(folder: Path) -> int | None:
+    try:
+        plan = tomllib.loads((folder / PLAN).read_text(encoding="utf-8"))
+        return math.prod(len(plan[key]) for key in ("pipelines", "modes", "environments", "batch_sizes"))
+    except (OSError, ValueError, KeyError, TypeError):  # a person may have written to it
+        return None
 
 
 def _last_event(folder: Path) -> Event | None:

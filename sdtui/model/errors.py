@@ -14,6 +14,11 @@ class UserError(Exception):
     """
 
 
+def near(name: str, valid: Iterable[str]) -> str | None:
+    """Returns the valid name that is a near miss of an unknown one; ``None`` where none is."""
+    return next(iter(difflib.get_close_matches(name, sorted(valid), n=1)), None)
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Returns a phrase that helps with an unknown name.
 
@@ -25,7 +30,6 @@ def nearest(name: str, valid: Iterable[str]) -> str:
         ``did you mean 'compile'?`` for a near miss, else ``choose from: a, b, c``.
     """
     names = sorted(valid)
-    close = difflib.get_close_matches(name, names, n=1)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    if close := near(name, names):
+        return f"did you mean '{close}'?"
     return "choose from: " + ", ".join(names) if names else "there is none to choose from"

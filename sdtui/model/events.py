@@ -230,6 +230,10 @@ class CellFinished:
     traces: tuple[StageTrace, ...] = ()
 
 
+WAITING = "waiting for "
+"""How a log begins that says that the run waits for its device, and for whom."""
+
+
 @dataclass(frozen=True)
 class Log:
     """A line worth keeping in the journal."""

@@ -15,5 +15,6 @@ def listing(runs: Sequence[Listed]) -> str:
 
 def _state(run: Listed) -> str:
     counts = ", ".join(f"{count} {status}" for status, count in run.counts.items())
+    planned = f"{run.planned} cell{'s' if run.planned > 1 else ''}" if run.planned else ""
     beat = f"heartbeat {run.heartbeat_age_s:.0f} s old" if run.heartbeat_age_s is not None else ""
-    return "  ".join(part for part in (f"{run.state:<11}", counts, beat) if part)
+    return "  ".join(part for part in (f"{run.state:<11}", counts, planned, beat) if part)

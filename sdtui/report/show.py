@@ -18,7 +18,7 @@ def show_text(record: RunRecord, state: str) -> str:
 
     Args:
         record: The run.
-        state: As `runs.list_runs` words it: ``running``, ``interrupted``, ``empty`` or how it finished.
+        state: As `runs.list_runs` words it: ``running``, ``waiting``, ``interrupted``, ``empty`` or how it finished.
     """
     results = results_of(record)
     devices = dict.fromkeys(sitting.started.machine.device_name for sitting in record.sittings)
@@ -83,7 +83,7 @@ def _progress(result: Result, state: str) -> str:
     if result.status is not None:
         return ending(result)
     if result.record.started is None:
-        return "queued" if state == "running" else "not run"
+        return "queued" if state in ("running", "waiting") else "not run"
     phase = result.record.phases[-1][1] if result.record.phases else None
     where = "" if phase is None else f" in {phase.phase}" + (f", call {phase.call}" if phase.call else "")
     return f"{'running' if state == 'running' else 'interrupted'}{where}"

@@ -17,6 +17,7 @@ from sdtui import locks, runs, settings, statistics
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
 from sdtui.model.events import (
+    WAITING,
     CellFinished,
     CellQueued,
     CellStarted,
@@ -158,7 +159,8 @@ class _Held:
         if isinstance(error, UserError):
             reason = str(error)
         elif isinstance(error, OSError) and error.errno in _DISK:
-            reason = f"{error.filename or self._folder}: {error.strerror}; free some space, then 'sdtui resume'"
+            goes_on = f"free some space, then 'sdtui resume {runs.short(self._folder)}'"
+            reason = f"{error.filename or self._folder}: {error.strerror}; {goes_on}"
         else:
             traceback.print_exception(error)
             reason = f"the supervisor failed: {type(error).__name__}: {error}"
@@ -197,22 +199,40 @@ class _Held:
 
     @contextlib.contextmanager
     def _device(self) -> Iterator[bool]:
-        """Holds the device's lock; gives whether it came to that before the run was cancelled."""
+        """Holds the device's lock; gives whether it came to that before the run was cancelled.
+
+        The way to it leads through a second lock, which whoever waits longest holds until it has the first: no later
+        run overtakes it.
+        """
         gpu = self._sitting.machine.gpu
-        lock = locks.Lock(settings.locks_dir() / f"{gpu.uuid if gpu else 'cpu'}.lock", shared_by_users=True)
+        where, name = settings.locks_dir(), gpu.uuid if gpu else "cpu"
+        lock = locks.Lock(where / f"{name}.lock", shared_by_users=True)
+        queue = locks.Lock(where / f"{name}.queue.lock", shared_by_users=True)
+        self._locks += [lock, queue]
+        try:
+            held = self._wait_for(lock, queue)
+            queue.release()
+            yield held
+        finally:
+            queue.release()
+            lock.release()
+
+    def _wait_for(self, lock: locks.Lock, queue: locks.Lock) -> bool:
+        purpose = f"run {self._folder.name}"
         told: locks.Holder | None = None
-        while not (held := lock.acquire(f"run {self._folder.name}")) and not self._cancel_requested():
+        next_ = False
+        while True:
+            next_ = next_ or queue.acquire(purpose)
+            if next_ and lock.acquire(purpose):
+                return True
+            if self._cancel_requested():
+                return False
             holder = locks.query(lock.path).holder
             if holder is not None and holder != told:
                 told = holder
-                self._append(Log(f"waiting for {self._sitting.machine.device_name}: in use by {holder}"))
+                self._append(Log(f"{WAITING}{self._sitting.machine.device_name}: in use by {holder}"))
             self._signals.wait(limits.POLL_S)
             self._beat()
-        self._locks.append(lock)
-        try:
-            yield held
-        finally:
-            lock.release()
 
     def _measure_due(self) -> None:
         for cell in self._sitting.cells:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_the_second_run_waits_and_says_for_whom(lab: Lab, two: tuple[Path, Child
     (said,) = [event.message for _, event in runs.read(second).logs]
     holder = rf"run {first.name} \(pid {measuring.pid}, user \S+, on \S+\)"
     assert re.fullmatch(rf"waiting for {re.escape(cpu)}: in use by {holder}", said)
-    assert runs.listed(second).state == "running"
+    assert runs.listed(second).state == "waiting"
     assert not [stamped for stamped in events(second) if isinstance(stamped.event, CellStarted)]
     lab.behave("ok")
     assert request_cancel(first)
@@ -76,6 +77,24 @@ def test_a_waiting_run_that_is_killed_leaves_the_other_alone(lab: Lab, two: tupl
     assert measuring.wait() == 1
 
 
+def test_the_longest_waiter_is_next(lab: Lab, two: tuple[Path, Child, Path, Child]) -> None:
+    first, measuring, second, waiting = two
+    third = lab.create("ok")
+    later = lab.start(third, before=both(QUICK, patched(locks, HEARTBEAT_S=0.02)))
+    await_event(third, Log)
+    waiting.signal(signal.SIGSTOP)
+    assert request_cancel(first)
+    assert measuring.wait() == 1
+    assert not locks.query(lab.locks_dir / "cpu.lock").held
+    assert locks.query(lab.locks_dir / "cpu.queue.lock").holder.purpose == f"run {second.name}"  # type: ignore[union-attr]
+    beats = (third / runs.LOCK).stat().st_mtime_ns
+    until(lambda: (third / runs.LOCK).stat().st_mtime_ns > beats, "the third run no longer asks")
+    assert runs.listed(third).state == "waiting", "it does not overtake"
+    lab.behave("ok")
+    waiting.signal(signal.SIGCONT)
+    assert (waiting.wait(), later.wait()) == (0, 0)
+
+
 def _on_gpu(lab: Lab, folder: Path, uuid: str) -> Sitting:
     sitting = lab.sitting(folder)
     return dataclasses.replace(
@@ -93,7 +112,9 @@ def test_runs_on_different_gpus_do_not_wait(lab: Lab) -> None:
     said = await_event(third, Log)
     assert isinstance(said, Log)
     assert said.message.startswith(f"waiting for NVIDIA H100: in use by run {first.name} ")
-    assert sorted(path.name for path in lab.locks_dir.iterdir()) == ["GPU-aaaa.lock", "GPU-bbbb.lock"]
+    assert sorted(path.name for path in lab.locks_dir.iterdir()) == [
+        f"GPU-{name}{part}.lock" for name in ("aaaa", "bbbb") for part in ("", ".queue")
+    ]
     assert request_cancel(third)
     assert waiting.wait() == 1
 

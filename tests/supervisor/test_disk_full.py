@@ -16,7 +16,11 @@ from sdtui import headless, runs
 from sdtui.supervisor import log
 from sdtui.supervisor import run as run_module
 
-MESSAGE = "No space left on device; free some space, then 'sdtui resume'"
+MESSAGE = "No space left on device; free some space, then 'sdtui resume RUN'"
+
+
+def message(folder: Path) -> str:
+    return MESSAGE.replace("RUN", runs.short(folder))
 
 
 class FullDisk:
@@ -57,7 +61,7 @@ def test_a_full_disk_ends_the_run_and_says_so(lab: Lab, nth: int) -> None:
     assert (folder / runs.JOURNAL).read_bytes().endswith(b"\n")
     last = read[-1].event
     assert last.KIND == "run.finished"
-    assert (last.status, last.reason) == ("failed", f"{folder}: {MESSAGE}")  # type: ignore[union-attr]
+    assert (last.status, last.reason) == ("failed", f"{folder}: {message(folder)}")  # type: ignore[union-attr]
     assert runs.listed(folder).state == "failed"
     assert last.reason in (folder / "logs" / "supervisor.log").read_text()  # type: ignore[union-attr]
     assert (folder / "report.md").exists()
@@ -76,7 +80,7 @@ def test_a_full_disk_in_the_log_ends_the_run(lab: Lab) -> None:
 
     folder = lab.create("ok")
     assert lab.run(folder, before=patched(log.CellLog, write=full)) == 1
-    assert events(folder)[-1].event.reason == f"{folder}: {MESSAGE}"  # type: ignore[union-attr]
+    assert events(folder)[-1].event.reason == f"{folder}: {message(folder)}"  # type: ignore[union-attr]
     lab.await_silence()
 
 
@@ -85,7 +89,7 @@ def test_a_disk_that_stays_full_ends_the_run_all_the_same(lab: Lab) -> None:
     assert lab.run(folder, before=_full_at(6, lambda: False)) == 1
     assert len(events(folder)) == 5
     assert runs.listed(folder).state == "interrupted"
-    assert (folder / "logs" / "supervisor.log").read_text() == f"{folder}: {MESSAGE}\n"
+    assert (folder / "logs" / "supervisor.log").read_text() == f"{folder}: {message(folder)}\n"
     assert (folder / "report.md").exists()
     assert lab.run(folder) == 0
 
@@ -135,8 +139,8 @@ def test_a_run_on_a_full_file_system_can_be_resumed_there(
     filler = _fill(small_disk, 150 << 10)
     assert headless.resume(str(folder), None, False, None, False) == 1
     printed = capfd.readouterr()
-    assert f"{folder}: {MESSAGE}" in printed.err
-    assert events(folder)[-1].event.reason == f"{folder}: {MESSAGE}"  # type: ignore[union-attr]
+    assert f"{folder}: {message(folder)}" in printed.err
+    assert events(folder)[-1].event.reason == f"{folder}: {message(folder)}"  # type: ignore[union-attr]
     assert statuses(folder) == ["ok", None]
     assert "| SD - txt2img |" in (folder / "report.md").read_text()
     filler.unlink()

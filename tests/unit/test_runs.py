@@ -335,7 +335,7 @@ def test_a_run_is_found_by_its_folder(run: Path, tmp_path: Path, monkeypatch: py
         ("20260102", f"run '20260102' is ambiguous: {NAMES[1]}, {NAMES[2]}"),
         ("bcdef", "run 'bcdef': no such run in DIR; choose from: " + ", ".join(NAMES)),
         (NAMES[0] + "x", f"run '{NAMES[0]}x': no such run in DIR; did you mean '{NAMES[0]}'?"),
-        ("", "run '': no such run in DIR; choose from: " + ", ".join(NAMES)),
+        ("", "run: must not be empty; write an id, a folder, or 'last'"),
         ("x" * 5000, "run '" + "x" * 5000 + "': no such run in DIR; choose from: " + ", ".join(NAMES)),
         ("\0", "run '\0': no such run in DIR; choose from: " + ", ".join(NAMES)),
     ],
