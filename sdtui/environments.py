@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,8 @@ PACKAGES = (
     "safetensors",
     "torchvision",
 )
+NEEDED = ("torch", "diffusers", "transformers")
+"""What a worker imports, whatever it measures."""
 MINIMUM_PYTHON = (3, 10)
 _TIMEOUT_S = 30.0
 _MARK = "sdtui-environment:"
@@ -124,10 +127,30 @@ def resolve(names: Iterable[str], settings: Settings) -> tuple[Interpreter, ...]
     for name in wanted:
         if name not in known:
             raise UserError(
-                f"environment '{name}': not registered under [environments] in {settings.source}; "
+                f"environments: '{name}' is not registered under [environments] in {settings.source}; "
                 f"{nearest(name, known)}"
             )
     return tuple(describe(name, known[name]) for name in wanted)
+
+
+def refuse_incomplete(interpreters: Iterable[Interpreter]) -> None:
+    """Refuses environments in which no cell could run.
+
+    Raises:
+        UserError: One lacks a package that every worker imports; the message says how to install it.
+    """
+    for interpreter in interpreters:
+        missing = [name for name in NEEDED if interpreter.packages.get(name) is None]
+        if missing:
+            raise UserError(
+                f"environment '{interpreter.name}': {' and '.join(missing)} not installed; install with: "
+                f"{pip_install(interpreter)} {' '.join(missing)}"
+            )
+
+
+def pip_install(interpreter: Interpreter) -> str:
+    """Returns the command that installs into an environment, but for the packages' names."""
+    return f"{shlex.quote(interpreter.python)} -m pip install"
 
 
 def variables(name: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -68,6 +68,8 @@ def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, A
     Raises:
         UserError: Something in the plan, preset or flags is wrong, or needs a GPU that is not there.
     """
+    if source == "":
+        raise UserError("plan: must not be empty; write a preset or a plan file")
     flags = _read_flags(overrides)
     device = str(flags.values.get("device", ""))
     gpu = device != "cpu" if device else gpu_available
@@ -80,8 +82,18 @@ def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, A
         asked = asked.replaced_by(preset(catalog, source, gpu))
     asked = asked.replaced_by(flags)
     _check_names(catalog, asked)
-    _check_device(asked, gpu_available)
+    if not gpu_available:
+        _check_device(asked, source)
     return _with_definitions(catalog, asked)
+
+
+def origin(key: str, source: str | None, overrides: Mapping[str, Any]) -> str:
+    """Returns where a person wrote a key of a plan, as messages name it; arguments as of `resolve_plan`."""
+    if overrides.get(key) is not None:
+        return FLAGS[key]
+    if source is None or not _is_path(source):
+        return f"preset '{source or DEFAULT_PRESET}': {key}"
+    return f"{source}: {key}"
 
 
 def read_plan(path: Path) -> PlanTable:
@@ -184,18 +196,20 @@ def _check_names(catalog: Catalog, asked: PartialPlan) -> None:
             raise UserError(f"{asked.origins[key]}: {twice[0]} is there twice, which makes the same cell twice")
 
 
-def _check_device(asked: PartialPlan, gpu_available: bool) -> None:
-    if gpu_available:
-        return
+def _check_device(asked: PartialPlan, source: str | None) -> None:
+    """Refuses what needs a GPU, where there is none."""
     device, full = asked.values["device"], asked.values["scale"] == "full"
+    origins = {key: asked.origins[key] for key in ("device", "scale")}
+    left_out = [key for key, origin in origins.items() if origin == f"preset '{DEFAULT_PRESET}': {key}"]
+    if source is not None and _is_path(source) and left_out:
+        words = f"leaves out {' and '.join(left_out)}, which {'is' if len(left_out) == 1 else 'are'} then"
+        origins |= dict.fromkeys(left_out, f"{source}: {words} the docs preset's")
     if device != "cpu":
         hint = "--scale tiny --device cpu" if full else "--device cpu"
-        raise UserError(f"{asked.origins['device']}: '{device}': there is no usable GPU here; try {hint}")
+        raise UserError(f"{origins['device']}: '{device}': there is no usable GPU here; try {hint}")
     if full:
-        raise UserError(
-            f"{asked.origins['scale']}: full scale needs a GPU, and there is no usable one here; "
-            "try --scale tiny --device cpu"
-        )
+        problem = "full scale needs a GPU, and there is no usable one here"
+        raise UserError(f"{origins['scale']}: {problem}; try --scale tiny --device cpu")
 
 
 def _with_definitions(catalog: Catalog, asked: PartialPlan) -> Plan:

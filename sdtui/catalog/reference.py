@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sdtui.model.codec import decode
-from sdtui.model.errors import UserError, nearest
+from sdtui.model.errors import UserError
 
 _TABLES = Path(__file__).parent / "reference" / "diffusers_torch2_tables.json"
 
@@ -76,7 +76,7 @@ class Reference:
         spellings = {gpu.lower(): gpu for gpu in self.gpus}
         spelling = spellings.get(" ".join(name.split()).lower())
         if spelling is None:
-            raise UserError(f"--reference: the docs page has no GPU '{name}'; {nearest(name, self.gpus)}")
+            raise UserError(f"--reference: the docs page has no GPU '{name}'; choose from: {', '.join(self.gpus)}")
         return spelling
 
     def cell(self, gpu: str, batch_size: int, pipeline_label: str, column: str) -> ReferenceCell | None:

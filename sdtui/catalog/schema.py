@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from sdtui.model.cell import AttentionProcessor, Dtype, InputSource, MemoryFormat, Scale
-from sdtui.model.errors import UserError, nearest
+from sdtui.model.errors import UserError, near, nearest
 from sdtui.model.results import Phase
 
 Positive = Annotated[int, Field(ge=1)]
@@ -186,6 +187,9 @@ class PresetTable(PlanKeys):
 
 T = TypeVar("T", bound=Table)
 
+_OTHER_WORDS = {"fp16": "float16", "half": "float16", "bf16": "bfloat16", "fp32": "float32", "float": "float32"}
+"""What people call a dtype, and what torch calls it."""
+
 _IS_NOT = {
     "int_type": "is no whole number",
     "int_from_float": "is no whole number",
@@ -231,24 +235,36 @@ def _mistake(schema: type[Table], error: dict[str, Any]) -> str:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     shown = json.dumps(value, ensure_ascii=False) if not isinstance(value, dict) else "a table"
     if kind == "extra_forbidden":
-        return f"unknown key; {nearest(str(error['loc'][-1]), _keys(schema, error['loc'][:-1]))}"
+        return f"unknown key; {_nearest_key(schema, error['loc'], value)}"
     if kind == "missing":
         return "is missing"
     if kind == "literal_error":
         allowed = re.findall(r"'([^']*)'", context["expected"])
-        return f"{shown} is not allowed; {nearest(str(value), allowed)}"
+        meant = _OTHER_WORDS.get(str(value).lower(), "")
+        return f"{shown} is not allowed; {nearest(meant if meant in allowed else str(value), allowed)}"
     if kind in ("too_short", "string_too_short"):
         return "must not be empty"
     if kind == "greater_than_equal":
         return f"{shown} is too small; the least is {context['ge']:g}"
     if kind == "multiple_of":
         return f"{shown} is no multiple of {context['multiple_of']}; did you mean {max(8, round(value / 8) * 8)}?"
+    if kind == "tuple_type" and not isinstance(value, dict):
+        return f"{shown} is no list; write [{shown}]"
     if kind == "value_error":
         return f"{shown} {context['error']}"
     return f"{shown} {_IS_NOT[kind]}" if kind in _IS_NOT else f"{shown}: {error['msg']}"
 
 
-def _keys(schema: type[Table], location: tuple[int | str, ...]) -> list[str]:
+def _nearest_key(schema: type[Table], location: tuple[int | str, ...], value: Any) -> str:
+    """Names the nearest key that takes a table where one was written, and none where none was; else any."""
+    fields = _fields(schema, location[:-1])
+    is_table = isinstance(value, dict)
+    fitting = [name for name, field in fields.items() if _takes_table(field.annotation) == is_table]
+    name = str(location[-1])
+    return nearest(name, fitting if near(name, fitting) else fields)
+
+
+def _fields(schema: type[Table], location: tuple[int | str, ...]) -> Mapping[str, FieldInfo]:
     """Returns the keys allowed in the table at ``location`` within ``schema``."""
     at: Any = schema
     for part in location:
@@ -256,7 +272,12 @@ def _keys(schema: type[Table], location: tuple[int | str, ...]) -> list[str]:
             at = _table_in(at.model_fields[str(part)].annotation)
         else:
             at = _table_in(typing.get_args(at)[-1])
-    return [*at.model_fields] if isinstance(at, type) and issubclass(at, Table) else []
+    return at.model_fields if isinstance(at, type) and issubclass(at, Table) else {}
+
+
+def _takes_table(hint: Any) -> bool:
+    inner = _table_in(hint)
+    return typing.get_origin(inner) is dict or (isinstance(inner, type) and issubclass(inner, Table))
 
 
 def _table_in(hint: Any) -> Any:

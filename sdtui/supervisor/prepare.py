@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from sdtui import environments, runs, settings
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
+from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
 from sdtui.model.results import Status
@@ -35,12 +37,15 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
     Raises:
         UserError: The device is not there, an environment does not work, or no cell comes of the plan.
     """
-    catalog = load_catalog(settings.config_dir())
+    cells = expand(plan, load_catalog(settings.config_dir()))
+    _refuse_folders_without_weights(cells)
     device = resolve_device(plan.device, os.environ)
+    interpreters = environments.resolve(plan.environments, settings.load())
+    environments.refuse_incomplete(interpreters)
     return Sitting(
-        cells=expand(plan, catalog),
+        cells=cells,
         machine=describe_machine(device.gpu),
-        environments=environments.resolve(plan.environments, settings.load()),
+        environments=interpreters,
         device=plan.device,
         sdtui=VERSION,
         retry=retry,
@@ -48,6 +53,16 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         trace=plan.trace,
         silence_s={**limits.SILENCE_S, **plan.timeouts},
     )
+
+
+def _refuse_folders_without_weights(cells: Iterable[Cell]) -> None:
+    folders = dict.fromkeys(Path(stage.weights) for cell in cells for stage in cell.stages if stage.weights)
+    for folder in folders:
+        if folder.is_absolute() and not (folder / "model_index.json").is_file():
+            raise UserError(
+                f"weights: '{folder}' holds no pipeline (model_index.json is missing); write a folder that a diffusers "
+                "pipeline was saved to, or one that holds such a folder for each stage"
+            )
 
 
 def differences(record: runs.RunRecord, sitting: Sitting) -> list[str]:

@@ -159,5 +159,5 @@ def test_resolve_names_the_nearest() -> None:
     with pytest.raises(UserError) as caught:
         environments.resolve(["nightyl"], known)
     assert str(caught.value) == (
-        "environment 'nightyl': not registered under [environments] in /s.toml; did you mean 'nightly'?"
+        "environments: 'nightyl' is not registered under [environments] in /s.toml; did you mean 'nightly'?"
     )
