@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,9 @@ Level = Literal["ok", "info", "warning", "problem"]
 MIB = 2**20
 LITTLE_DISK_MIB = 1024.0
 NO_DISK_MIB = 100.0
-REQUIRED = ("torch", "diffusers", "transformers", "accelerate")
+REQUIRED = (*environments.NEEDED, "accelerate")
 
+_INDENT = " " * 9
 _FP16_BYTES = 2
 _SHOW_PROCESSES = "nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv"
 
@@ -50,24 +52,35 @@ class Finding:
     mend: str = ""
 
 
-def diagnose_here(runs_dir: Path) -> list[Finding]:
-    """Looks at this machine and every registered environment.
+def diagnose_here(runs_dir: Path | None) -> list[Finding]:
+    """Looks at this machine and every registered environment; what is wrong in a file of the person's is a finding.
 
     Args:
-        runs_dir: Where runs live.
-
-    Raises:
-        UserError: The settings file is wrong. An environment that does not work is a finding.
+        runs_dir: ``--runs-dir``.
     """
+    registered, found = _settings()
     interpreters: list[Interpreter] = []
     broken: list[Finding] = []
-    registered = settings.load()
     for name in (settings.CURRENT, *registered.environments):
         try:
             interpreters += environments.resolve([name], registered)
         except UserError as error:
             broken.append(Finding("problem", f"environment {name}", str(error).partition(": ")[2]))
-    return diagnose(interpreters, runs_dir) + broken
+    return found + diagnose(interpreters, settings.runs_dir(runs_dir, registered)) + broken
+
+
+def _settings() -> tuple[settings.Settings, list[Finding]]:
+    """Reads the person's files; where the settings are wrong, empty ones stand for them."""
+    findings = []
+    try:
+        load_catalog(settings.config_dir())
+    except UserError as error:
+        findings.append(Finding("problem", "catalog", str(error)))
+    try:
+        return settings.load(), findings
+    except UserError as error:
+        empty = settings.Settings(settings.config_dir() / settings.SETTINGS)
+        return empty, [Finding("problem", "settings", str(error)), *findings]
 
 
 def diagnose(interpreters: Sequence[Interpreter], runs_dir: Path) -> list[Finding]:
@@ -83,13 +96,21 @@ def diagnose(interpreters: Sequence[Interpreter], runs_dir: Path) -> list[Findin
     return findings
 
 
-def render(findings: Sequence[Finding]) -> str:
-    """Returns the findings as plain text, one or two lines each."""
+def render(findings: Sequence[Finding], width: int | None = None) -> str:
+    """Returns the findings as plain text, one or two lines each.
+
+    Args:
+        findings: To be written.
+        width: Of the terminal, in columns, at which messages wrap between words; commands stay whole.
+    """
     lines = []
     for finding in findings:
-        lines.append(f"{finding.level:<8} {finding.subject}: {finding.message}")
+        line = f"{finding.level:<8} {finding.subject}: {finding.message}"
+        if width is not None:
+            line = textwrap.fill(line, width, subsequent_indent=_INDENT, break_long_words=False, break_on_hyphens=False)
+        lines.append(line)
         if finding.mend:
-            lines.append(f"{'':<8} mend with: {finding.mend}")
+            lines.append(f"{_INDENT}mend with: {finding.mend}")
     return "\n".join(lines) + "\n"
 
 
@@ -176,7 +197,7 @@ def check_packages(interpreter: Interpreter, gpus: Sequence[Gpu]) -> list[Findin
         limits = {"torch": _torch_limit(_driver_cuda(gpus))}
         wanted = " ".join(shlex.quote(name + limits.get(name, "")) for name in missing)
         message = f"not installed: {', '.join(missing)}"
-        findings.append(Finding("problem", subject, message, f"{_pip(interpreter)} {wanted}"))
+        findings.append(Finding("problem", subject, message, f"{environments.pip_install(interpreter)} {wanted}"))
     else:
         versions = ", ".join(f"{name} {packages[name]}" for name in REQUIRED)
         findings.append(Finding("ok", subject, f"Python {interpreter.python_version}, {versions}"))
@@ -223,7 +244,8 @@ def check_torchvision(interpreter: Interpreter, wanted: str | None) -> list[Find
     if torch is None or wanted is None or wanted.partition("+")[0] == torch.partition("+")[0]:
         return []
     message = f"torchvision {interpreter.packages.get('torchvision')} is built for torch {wanted}, not {torch}"
-    mend = f"{_pip(interpreter)} --upgrade {shlex.quote('torch==' + torch.partition('+')[0])} torchvision"
+    pinned = shlex.quote("torch==" + torch.partition("+")[0])
+    mend = f"{environments.pip_install(interpreter)} --upgrade {pinned} torchvision"
     return [Finding("problem", _environment(interpreter), message, mend)]
 
 
@@ -295,7 +317,7 @@ def _gpu_findings() -> tuple[list[Board], list[Finding]]:
 
 
 def _needs_mib() -> dict[str, float]:
-    counts = load_catalog(settings.config_dir()).counts
+    counts = load_catalog().counts
     stages = {name: [sum(stage["components"].values()) for stage in counts[name].values()] for name in counts}
     return {name: max(parameters) * _FP16_BYTES / MIB for name, parameters in stages.items() if parameters}
 
@@ -331,16 +353,17 @@ def _environment(interpreter: Interpreter) -> str:
     return f"environment {interpreter.name}"
 
 
-def _pip(interpreter: Interpreter) -> str:
-    return f"{shlex.quote(interpreter.python)} -m pip install"
-
-
 def _torch_problem(interpreter: Interpreter, message: str, driver: tuple[int, ...], limit: str = "") -> Finding:
     if driver and driver < (12,):
         return Finding("problem", _environment(interpreter), f"{message}; update the driver, it is too old for torch")
     torchvision = " torchvision" if interpreter.packages.get("torchvision") else ""
     wanted = shlex.quote("torch" + (limit or _torch_limit(driver))) + torchvision
-    return Finding("problem", _environment(interpreter), message, f"{_pip(interpreter)} --force-reinstall {wanted}")
+    return Finding(
+        "problem",
+        _environment(interpreter),
+        message,
+        f"{environments.pip_install(interpreter)} --force-reinstall {wanted}",
+    )
 
 
 def _torch_limit(driver: tuple[int, ...]) -> str:

@@ -53,12 +53,13 @@ def cache_dir() -> Path:
     return _xdg("XDG_CACHE_HOME", ".cache")
 
 
-def runs_dir(flag: Path | None = None) -> Path:
+def runs_dir(flag: Path | None = None, settings: Settings | None = None) -> Path:
     """Returns where runs live; it need not exist.
 
     Args:
         flag: ``--runs-dir``. Without it ``SDTUI_RUNS_DIR`` counts, then the settings file, then
             ``$XDG_DATA_HOME/sdtui/runs``.
+        settings: As they were read; ``None`` reads them where they count.
 
     Raises:
         UserError: The settings file was needed and is wrong.
@@ -67,7 +68,7 @@ def runs_dir(flag: Path | None = None) -> Path:
         return flag.absolute()
     if named := os.environ.get("SDTUI_RUNS_DIR"):
         return Path(named).absolute()
-    return load().runs_dir or _xdg("XDG_DATA_HOME", ".local/share") / "runs"
+    return (settings or load()).runs_dir or _xdg("XDG_DATA_HOME", ".local/share") / "runs"
 
 
 def locks_dir() -> Path:

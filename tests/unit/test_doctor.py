@@ -11,7 +11,6 @@ from nvml_doubles import Card, FakeNvml
 
 from sdtui import doctor, settings
 from sdtui.doctor import Finding
-from sdtui.model.errors import UserError
 from sdtui.model.machine import Gpu, Interpreter
 from sdtui.telemetry import logind, nvml
 from sdtui.telemetry.devices import Board
@@ -251,6 +250,11 @@ def test_logind_mend_leaves_the_session() -> None:
     assert "systemd-run --user --scope" in finding.mend
 
 
+def test_render_wraps_between_words_but_leaves_commands_whole() -> None:
+    text = doctor.render([Finding("warning", "driver", "one two three four", "sudo a b c d e f g h i j k l")], 30)
+    assert text == ("warning  driver: one two three\n         four\n         mend with: sudo a b c d e f g h i j k l\n")
+
+
 def test_render() -> None:
     text = doctor.render([Finding("ok", "compiler", "/usr/bin/gcc"), Finding("problem", "a b", "is gone", "get it")])
     assert text == "ok       compiler: /usr/bin/gcc\nproblem  a b: is gone\n         mend with: get it\n"
@@ -307,9 +311,15 @@ def test_every_registered_environment_is_looked_at(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.usefixtures("_machine")
-def test_a_settings_file_that_is_wrong_is_the_person_s_mistake(tmp_path: Path) -> None:
+def test_what_is_wrong_in_a_person_s_files_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _on(monkeypatch, Card())
     file = settings.config_dir() / settings.SETTINGS
-    file.parent.mkdir(parents=True)
+    (file.parent / "modes").mkdir(parents=True)
     file.write_text("environment = 1")
-    with pytest.raises(UserError, match="did you mean 'environments'"):
-        doctor.diagnose_here(tmp_path)
+    (file.parent / "modes" / "mine.toml").write_text("fuse = true")
+    findings = {finding.subject: finding for finding in reversed(doctor.diagnose_here(tmp_path / "runs"))}
+    assert findings["settings"].level == findings["catalog"].level == "problem"
+    assert findings["settings"].message == f"{file}: environment: unknown key; did you mean 'environments'?"
+    assert "mine.toml" in findings["catalog"].message
+    assert findings["environment current"].level == "ok", "it goes on"
+    assert findings["runs directory"].level == "ok"
