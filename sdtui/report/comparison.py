@@ -77,10 +77,17 @@ def remarks(tables: Sequence[Table], comparisons: Sequence[Comparison], gpu: str
     others = {column.mode: None for table in compared for column in table.columns if column.mode not in PAGE_MODES}
     if others:
         notes.append(f"The page has no counterpart of these modes: {', '.join(others)}.")
-    for table in tables:
-        if not any(table is other for other in compared):
-            notes.append(f"{text.inline(table.heading)} is not compared with the page: {_why_not(table)}.")
-    return notes
+    return notes + [f"{text.inline(line)}." for line in uncompared(tables, comparisons)]
+
+
+def uncompared(tables: Sequence[Table], comparisons: Sequence[Comparison]) -> list[str]:
+    """Says of each table that has no comparison why, as plain text."""
+    compared = [comparison.table for comparison in comparisons]
+    return [
+        f"{table.heading} is not compared with the page: {_why_not(table)}"
+        for table in tables
+        if not any(table is other for other in compared)
+    ]
 
 
 def _why_not(table: Table) -> str:

@@ -65,7 +65,8 @@ _NO_CALL: list[Any] = [None] * (len(CALL_COLUMNS) + len(RATE_COLUMNS))
 def csv_report(records: Iterable[RunRecord]) -> str:
     """Writes the merged results; a cell that finished no call has one row with empty call columns.
 
-    Numbers are written in full, not rounded; what is not available is empty. Lines end in a newline alone.
+    Measured numbers have six significant digits, which is more than clocks tell (JSON has them in full); what is not
+    available is empty. Lines end in a newline alone.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -73,8 +74,12 @@ def csv_report(records: Iterable[RunRecord]) -> str:
     for result in merge(records):
         cell = _cell_values(result)
         rows = [_call_values(call) for call in result.record.calls]
-        writer.writerows([*cell, *row] for row in rows or [_NO_CALL])
+        writer.writerows([_rounded(value) for value in (*cell, *row)] for row in rows or [_NO_CALL])
     return file.getvalue()
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _cell_values(result: Result) -> list[Any]:

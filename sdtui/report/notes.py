@@ -13,6 +13,10 @@ from sdtui.report import text
 from sdtui.report.merge import Result
 from sdtui.runs import PLAN, RunRecord
 
+_PAGE = (
+    'The page is the old Diffusers page "Accelerated PyTorch 2.0 support in Diffusers", whose tables these follow and '
+    "whose figures were measured in 2023."
+)
 _FIGURE = (
     "The figure is the denoising loop's steps ÷ loop time in the last call of the pipeline, by device events (by the "
     "host's clock without a GPU), in iterations per second; below 1 it/s it is seconds per iteration, with an `s`. "
@@ -99,7 +103,15 @@ def _general(results: Sequence[Result]) -> list[str]:
     raised = {flag.name for result in results for flag in result.flags}
     flags = [f"Flag `{name}`: {meaning}." for name, meaning in MEANINGS.items() if name in raised]
     protocol = f"Each cell is a process of its own that calls its pipeline {calls} times. {_APART}"
-    return [_FIGURE, protocol, _OUTCOMES, *(note for applies, note in optional if applies), *flags, *_modes(specs)]
+    return [
+        _PAGE,
+        _FIGURE,
+        protocol,
+        _OUTCOMES,
+        *(note for applies, note in optional if applies),
+        *flags,
+        *_modes(specs),
+    ]
 
 
 def _modes(specs: Sequence[Cell]) -> list[str]:

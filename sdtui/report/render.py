@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdtui.model.errors import UserError, nearest
+from sdtui.report import comparison, tables
 from sdtui.report.cost import Price
 from sdtui.report.csv_report import csv_report
 from sdtui.report.json_report import json_report
 from sdtui.report.markdown import markdown
+from sdtui.report.merge import merge, ordered
 from sdtui.runs import RunRecord, write_atomically
 
 FORMATS = ("md", "html", "csv", "json")
@@ -45,6 +47,17 @@ def render(
     if fmt == "md":
         return markdown(records, reference, price)
     raise UserError(f"--format: unknown format '{fmt}'; {nearest(fmt, FORMATS)}")
+
+
+def uncompared(records: Sequence[RunRecord], reference: str | None) -> list[str]:
+    """Says why nothing was compared, where a GPU of the page was named; none where something was.
+
+    Raises:
+        UserError: The page has no such GPU.
+    """
+    built = tables.build(merge(ordered(records))) if reference is not None else []
+    comparisons = comparison.compare(built, reference)
+    return [] if comparisons else comparison.uncompared(built, comparisons)
 
 
 def save(content: str, path: Path) -> None:

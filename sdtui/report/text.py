@@ -12,7 +12,9 @@ from sdtui.model.results import Status
 NONE = "–"
 NOT_AVAILABLE = "not available"
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
-_INLINE = re.compile(r"[\\`*<\[\]|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+_INLINE = re.compile(r"[\\`*<|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+_LINK = re.compile(r"^\[|\]$|\[\^|\][(\[:]")
+"""Where brackets could make a link or a footnote; alone they make neither."""
 
 
 def rate(its: float) -> str:
@@ -69,17 +71,19 @@ def torch_labels(environments: Sequence[tuple[str, str | None]]) -> list[str]:
         environments: Name and full torch version of each, distinct.
 
     Returns:
-        `torch_label`; where two agree the full version, where those agree too with the name in brackets.
+        `torch_label`; where two agree the full version, and where those agree too the label with the name in brackets.
     """
     short = [torch_label(version) for _, version in environments]
-    full = [
-        label if count == 1 or version is None else f"torch {version}"
-        for (label, count), (_, version) in zip(_counted(short), environments, strict=True)
-    ]
-    return [
-        label if count == 1 else f"{label} ({name})"
-        for (label, count), (name, _) in zip(_counted(full), environments, strict=True)
-    ]
+    versions = Counter(version for _, version in environments)
+    labels = []
+    for (label, count), (name, version) in zip(_counted(short), environments, strict=True):
+        if count == 1:
+            labels.append(label)
+        elif version is None or versions[version] > 1:
+            labels.append(f"{label} ({name})")
+        else:
+            labels.append(f"torch {version}")
+    return labels
 
 
 def distinct(labels: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -115,7 +119,8 @@ def available(value: object) -> str:
 
 def inline(text: str) -> str:
     """Returns text that Markdown shows as it is, on one line: its special characters escaped."""
-    return _INLINE.sub(lambda found: "\\" + found.group(), " ".join(text.split()))
+    line = _INLINE.sub(lambda found: "\\" + found.group(), " ".join(text.split()))
+    return re.sub(r"[\[\]]", lambda found: "\\" + found.group(), line) if _LINK.search(line) else line
 
 
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

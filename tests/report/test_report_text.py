@@ -47,7 +47,11 @@ def test_ordinals() -> None:
         ([("current", "2.11.0+cu130"), ("new", "2.13.0")], ["torch 2.11", "torch 2.13"]),
         ([("current", "2.14.0.dev20261101+cu130")], ["torch nightly"]),
         ([("a", "2.11.0"), ("b", "2.11.1"), ("c", "2.13.0")], ["torch 2.11.0", "torch 2.11.1", "torch 2.13"]),
-        ([("a", "2.11.0"), ("b", "2.11.0")], ["torch 2.11.0 (a)", "torch 2.11.0 (b)"]),
+        ([("a", "2.11.0"), ("b", "2.11.0")], ["torch 2.11 (a)", "torch 2.11 (b)"]),
+        (
+            [("a", "2.11.0"), ("b", "2.11.0"), ("c", "2.11.1")],
+            ["torch 2.11 (a)", "torch 2.11 (b)", "torch 2.11.1"],
+        ),
         ([("a", "2.12.0.dev1"), ("b", "2.12.0.dev2")], ["torch 2.12.0.dev1", "torch 2.12.0.dev2"]),
         ([("a", None), ("b", None)], ["torch not available (a)", "torch not available (b)"]),
     ],
