@@ -4,14 +4,40 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
-from sdtui.model.errors import UserError
+from sdtui.model.errors import UserError, near
 from sdtui.version import VERSION
+
+UsageError: Any = typer.BadParameter.__base__  # click's, or that of the copy which later releases of typer hold
+
+
+class _Command(TyperCommand):
+    """A command whose help names its arguments as people write them: not ``{RUN}``, nor ``RUN <str>``."""
+
+    def get_help(self, ctx: Any) -> str:
+        for parameter in self.params:
+            if parameter.param_type_name == "argument":
+                vars(parameter)["display_type_rich"] = lambda ctx: None  # noqa: ARG005, called by name
+        return re.sub(r"\{([A-Z]+)\}", r"\1", super().get_help(ctx))
+
+
+def _path_of(flag: str) -> Callable[[str], Path]:
+    def path(text: str) -> Path:
+        if not text:
+            raise UserError(f"{flag}: must not be empty")
+        return Path(text)
+
+    return path
+
 
 app = typer.Typer(
     add_completion=False,
@@ -20,15 +46,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Measures how fast diffusion pipelines run on the GPU box in front of you.",
-    epilog="The dashboard is coming; everything works headless already. Begin with 'sdtui run smoke'.",
+    epilog="Begin with 'sdtui run smoke'. The dashboard is coming; everything works headless already.",
 )
 
 RunsDir = Annotated[
     Path | None,
-    typer.Option("--runs-dir", metavar="D", help="Where runs live (else SDTUI_RUNS_DIR, else the data directory)."),
+    typer.Option(
+        "--runs-dir",
+        metavar="D",
+        parser=_path_of("--runs-dir"),
+        help="Where runs live; else SDTUI_RUNS_DIR says it, else they are in the data directory.",
+    ),
 ]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, a unique prefix, a folder, or 'last'.")]
-Force = Annotated[bool, typer.Option("--force", help="Go on where sdtui would refuse.")]
+RunName = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="An id or its last six characters (or their beginning), a folder, or 'last'."),
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Print the run's folder and leave it going; see 'sdtui watch'.")]
 
 
@@ -39,42 +72,58 @@ def _root(
     if version:
         typer.echo(f"sdtui {VERSION}")
     elif context.invoked_subcommand is None:
-        typer.echo("The dashboard is coming. Until then, everything works headless:\n", err=True)
         typer.echo(context.get_help())
 
 
-@app.command()
+@app.command(cls=_Command)
 def run(
     source: Annotated[
-        str | None, typer.Argument(metavar="PLAN|PRESET", help="A plan file or a preset; 'docs' by default.")
+        str | None, typer.Argument(metavar="PLAN|PRESET", help="A plan file, or a preset; without one, 'docs'.")
     ] = None,
     pipelines: Annotated[
-        list[str] | None, typer.Option("--pipeline", metavar="P", help="Replaces the plan's; repeatable.")
+        list[str] | None, typer.Option("--pipeline", metavar="P", help="Measure this pipeline; may be repeated.")
     ] = None,
     modes: Annotated[
-        list[str] | None, typer.Option("--mode", metavar="M", help="Replaces the plan's; repeatable.")
+        list[str] | None, typer.Option("--mode", metavar="M", help="Measure it in this mode; may be repeated.")
     ] = None,
-    batch_sizes: Annotated[str | None, typer.Option("--batch-size", metavar="N,…", help="Such as 1,4,16.")] = None,
+    batch_sizes: Annotated[
+        str | None, typer.Option("--batch-size", metavar="N,…", help="Make so many images per call, such as 1,4,16.")
+    ] = None,
     environments: Annotated[
-        str | None, typer.Option("--env", metavar="NAME,…", help="Registered environments; 'current' is this one.")
+        str | None,
+        typer.Option("--env", metavar="NAME,…", help="Measure in these environments; 'current' is this one."),
     ] = None,
-    calls: Annotated[str | None, typer.Option("--calls", metavar="N", help="Pipeline calls per cell.")] = None,
-    steps: Annotated[str | None, typer.Option("--steps", metavar="N", help="Inference steps of every stage.")] = None,
-    size: Annotated[str | None, typer.Option("--size", metavar="N", help="Width and height in pixels.")] = None,
-    guidance: Annotated[str | None, typer.Option("--guidance", metavar="G", help="Guidance scale.")] = None,
-    dtype: Annotated[str | None, typer.Option("--dtype", metavar="D", help="float16, bfloat16 or float32.")] = None,
-    seed: Annotated[str | None, typer.Option("--seed", metavar="S", help="Of weights and latents.")] = None,
-    prompt: Annotated[str | None, typer.Option("--prompt", metavar="T", help="Text to encode.")] = None,
+    calls: Annotated[
+        str | None, typer.Option("--calls", metavar="N", help="Call the pipeline so often in each cell.")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="N", help="Take so many inference steps in every stage.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="N", help="Make images so many pixels wide and high.")
+    ] = None,
+    guidance: Annotated[str | None, typer.Option("--guidance", metavar="G", help="Use this guidance scale.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", metavar="D", help="Compute in float16, bfloat16 or float32.")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="S", help="Draw weights and latents from this seed.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", metavar="T", help="Encode this text.")] = None,
     cold: Annotated[bool | None, typer.Option("--cold", help="Empty the compile cache before each cell.")] = None,
     trace: Annotated[
-        bool | None, typer.Option("--trace", help="One more call per cell, untimed, under torch.profiler.")
+        bool | None, typer.Option("--trace", help="Make one more call per cell, untimed, under torch.profiler.")
     ] = None,
-    scale: Annotated[str | None, typer.Option("--scale", metavar="full|tiny", help="tiny runs without a GPU.")] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", metavar="full|tiny", help="Take full size, or a few channels, which needs no GPU."),
+    ] = None,
     weights: Annotated[
-        str | None, typer.Option("--weights", metavar="W", help="random, published, a hub id or a folder.")
+        str | None,
+        typer.Option("--weights", metavar="W", help="Take random or published weights, a hub id's or a folder's."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Or cuda:GPU-…, by UUID.")
+        str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Run on this device; cuda:GPU-… is a UUID.")
     ] = None,
     runs_dir: RunsDir = None,
     detach: Detach = False,
@@ -103,14 +152,17 @@ def run(
     raise typer.Exit(headless.run(source, overrides, runs_dir, detach))
 
 
-@app.command()
+@app.command(cls=_Command)
 def resume(
     name: RunName,
     retry: Annotated[
         str | None,
-        typer.Option("--retry", metavar="STATUS,…", help="Also run cells that ended so: failed,oom,timeout."),
+        typer.Option("--retry", metavar="STATUS,…", help="Run cells again that ended so, such as failed,oom,timeout."),
     ] = None,
-    force: Force = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Resume on another GPU or torch, or where another host seems to run it."),
+    ] = False,
     runs_dir: RunsDir = None,
     detach: Detach = False,
 ) -> None:
@@ -120,7 +172,7 @@ def resume(
     raise typer.Exit(headless.resume(name, retry, force, runs_dir, detach))
 
 
-@app.command()
+@app.command(cls=_Command)
 def watch(name: RunName, runs_dir: RunsDir = None) -> None:
     """Follows a run until it ends; leaving does not stop it."""
     from sdtui import headless
@@ -128,19 +180,25 @@ def watch(name: RunName, runs_dir: RunsDir = None) -> None:
     raise typer.Exit(headless.watch(name, runs_dir))
 
 
-@app.command()
-def cancel(name: RunName, force: Force = False, runs_dir: RunsDir = None) -> None:
+@app.command(cls=_Command)
+def cancel(
+    name: RunName,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ask also where the run seems to run on another host.")
+    ] = False,
+    runs_dir: RunsDir = None,
+) -> None:
     """Ends a run; what it has measured stays."""
     from sdtui import runs, settings
     from sdtui.supervisor import control
 
     folder = runs.find(settings.runs_dir(runs_dir), name)
     if not control.request_cancel(folder, force):
-        raise UserError(f"run {folder.name}: is not running; 'sdtui show {folder.name}' says how it ended")
+        raise UserError(f"run {folder.name}: is not running; 'sdtui show {runs.short(folder)}' says how it ended")
     typer.echo(f"run {folder.name}: asked to end", err=True)
 
 
-@app.command("ls")
+@app.command("ls", cls=_Command)
 def list_(runs_dir: RunsDir = None) -> None:
     """Lists the runs, oldest first."""
     from sdtui import runs, settings
@@ -153,9 +211,11 @@ def list_(runs_dir: RunsDir = None) -> None:
     typer.echo(listing(found), nl=False)
 
 
-@app.command()
+@app.command(cls=_Command)
 def show(
-    name: RunName, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False, runs_dir: RunsDir = None
+    name: RunName,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    runs_dir: RunsDir = None,
 ) -> None:
     """Shows what a run has come to, cell by cell."""
     from sdtui import runs, settings
@@ -166,30 +226,35 @@ def show(
     typer.echo(show_json(record, state) if as_json else show_text(record, state), nl=False)
 
 
-@app.command()
+@app.command(cls=_Command)
 def report(
-    names: Annotated[list[str], typer.Argument(metavar="RUN", help="Ids, unique prefixes, folders, or 'last'.")],
-    fmt: Annotated[str, typer.Option("--format", metavar="md|html|csv|json", help="Of the report.")] = "md",
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Ids or their last six characters, folders, or 'last'.")
+    ],
+    fmt: Annotated[str, typer.Option("--format", metavar="md|html|csv|json", help="Write it in this format.")] = "md",
     charts: Annotated[
         bool, typer.Option("--charts", help="Draw charts as SVG and PNG beside the Markdown; HTML has them inside.")
     ] = False,
     reference: Annotated[
         str | None,
-        typer.Option("--reference", metavar="GPU", help="Of the docs page, to compare with, such as A100."),
+        typer.Option(
+            "--reference", metavar="GPU", help="Set the docs page's figures for this GPU beside, such as A100."
+        ),
     ] = None,
     price: Annotated[
         str | None,
-        typer.Option("--price", metavar="P/h", help="Of the machine, such as 2.49/h; adds the cost of images."),
+        typer.Option("--price", metavar="P/h", help="Say what images cost at this price, such as 2.49/h."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="F", help="Write to a file; else to stdout.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="F", parser=_path_of("-o"), help="Write to a file; else to stdout."),
     ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Writes one report of one or several runs."""
     from sdtui import runs, settings
     from sdtui.report.cost import parse_price
-    from sdtui.report.render import render, save
+    from sdtui.report.render import render, save, uncompared
 
     cost = parse_price(price) if price is not None else None
     records = [runs.read(runs.find(settings.runs_dir(runs_dir), name)) for name in names]
@@ -197,26 +262,30 @@ def report(
         from sdtui.report.charts_files import save_with_charts
 
         save_with_charts(records, fmt, reference, cost, output)
-        return
-    content = render(records, fmt, reference, cost)
-    if output is None:
-        typer.echo(content, nl=False)
     else:
-        save(content, output)
+        content = render(records, fmt, reference, cost)
+        if output is None:
+            typer.echo(content, nl=False)
+        else:
+            save(content, output)
+    for line in uncompared(records, reference):
+        typer.echo(f"sdtui: --reference: {line}", err=True)
 
 
-@app.command()
+@app.command(cls=_Command)
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="A run: an id, a unique prefix, a folder, or 'last'.")],
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="A run: an id or its last six characters, a folder, or 'last'.")
+    ],
     b: Annotated[str, typer.Argument(metavar="B", help="The run to hold against it.")],
     fail_on_regression: Annotated[
         str | None,
         typer.Option("--fail-on-regression", metavar="SHARE", help="Exit 1 if a cell is slower by more, such as 3%."),
     ] = None,
-    fmt: Annotated[str, typer.Option("--format", metavar="md|json", help="Of the comparison.")] = "md",
+    fmt: Annotated[str, typer.Option("--format", metavar="md|json", help="Write it in this format.")] = "md",
     runs_dir: RunsDir = None,
 ) -> None:
-    """Says of each cell that two runs share: faster, slower, same or ambiguous."""
+    """Says of each cell of both runs: faster, slower, same, ambiguous."""
     from sdtui import runs, settings
     from sdtui.report import compare as comparing
     from sdtui.report.compare_report import regression_line, render_comparison
@@ -231,8 +300,8 @@ def compare(
     raise typer.Exit(status)
 
 
-@app.command()
-def catalog(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+@app.command(cls=_Command)
+def catalog(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
     """Shows the pipelines, modes and presets."""
     import json
 
@@ -244,12 +313,14 @@ def catalog(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = 
     typer.echo(json.dumps(catalog_json(loaded), indent=1, ensure_ascii=False) if as_json else catalog_lines(loaded))
 
 
-@app.command()
+@app.command(cls=_Command)
 def script(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's id, or pipeline.mode.b1.")],
-    run_name: Annotated[str | None, typer.Option("--run", metavar="RUN", help="The run whose cell it is.")] = None,
-    scale: Annotated[str, typer.Option("--scale", metavar="full|tiny", help="For a cell of no run.")] = "full",
-    device: Annotated[str, typer.Option("--device", metavar="cuda:0|cpu", help="For a cell of no run.")] = "cuda:0",
+    run_name: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Take the cell from this run.")] = None,
+    scale: Annotated[str, typer.Option("--scale", metavar="full|tiny", help="Say it for a cell of no run.")] = "full",
+    device: Annotated[
+        str, typer.Option("--device", metavar="cuda:0|cpu", help="Say it for a cell of no run.")
+    ] = "cuda:0",
     runs_dir: RunsDir = None,
 ) -> None:
     """Prints the bare diffusers script that does what a cell does."""
@@ -259,14 +330,13 @@ def script(
     typer.echo(script_of(cell, run_name, scale, device, settings.runs_dir(runs_dir)), nl=False)
 
 
-@app.command()
+@app.command(cls=_Command)
 def doctor(runs_dir: RunsDir = None) -> None:
     """Says what works here, and the command that mends what does not."""
     from sdtui import doctor as diagnosis
-    from sdtui import settings
 
-    findings = diagnosis.diagnose_here(settings.runs_dir(runs_dir))
-    typer.echo(diagnosis.render(findings), nl=False)
+    findings = diagnosis.diagnose_here(runs_dir)
+    typer.echo(diagnosis.render(findings, _width(sys.stdout)), nl=False)
     raise typer.Exit(int(any(finding.level == "problem" for finding in findings)))
 
 
@@ -275,16 +345,40 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # data has the same bytes in every locale
     try:
-        app(prog_name="sdtui")
+        sys.exit(app(prog_name="sdtui", standalone_mode=False) or 0)
     except UserError as error:
         _fail(str(error), 2)
+    except UsageError as error:
+        _fail(_usage(error), 2)
+    except typer.Abort:  # an interrupt, in earlier releases of typer
+        sys.exit(130)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror or error}", 1)
 
 
+def _usage(error: Any) -> str:
+    """Says what is wrong with a command line that could not be taken apart."""
+    command = error.ctx.command if error.ctx else None
+    unknown = re.match(r"No such (command|option):? '?(.*?)'?(\.| \(|$| Did)", error.message or "")
+    hint = f"try '{error.ctx.command_path if error.ctx else 'sdtui'} --help'"
+    if command is None or unknown is None:
+        return f"{error.format_message().rstrip('.')}; {hint}"
+    options = [name for parameter in command.get_params(error.ctx) for name in parameter.opts]
+    close = near(unknown[2], command.commands if unknown[1] == "command" else options)
+    return f"unknown {unknown[1]} '{unknown[2]}'; " + (f"did you mean '{close}'?" if close else hint)
+
+
 def _fail(message: str, status: int) -> NoReturn:
-    typer.echo(f"sdtui: {' '.join(message.splitlines())}", err=True)
+    line, width = f"sdtui: {' '.join(message.splitlines())}", _width(sys.stderr)
+    if width:
+        line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    typer.echo(line, err=True)
     sys.exit(status)
+
+
+def _width(stream: Any) -> int | None:
+    """Returns the columns of a terminal; ``None`` of what is none, where a line stays whole."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def _number(text: str | None) -> int | float | str | None:

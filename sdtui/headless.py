@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.console import Console
 from sdtui import runs, settings
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plan_toml import plan_to_toml
-from sdtui.catalog.plans import resolve_plan
+from sdtui.catalog.plans import FLAGS, origin, resolve_plan
 from sdtui.follow import Narrator
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.events import RunFinished
@@ -50,7 +50,11 @@ def run(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | None,
     """
     where = settings.runs_dir(runs_dir)
     plan = resolve_plan(load_catalog(settings.config_dir()), source, overrides, _gpu_available())
-    sitting = prepare_plan(plan)
+    try:
+        sitting = prepare_plan(plan)
+    except UserError as error:  # begins with the key of the plan, where one is to blame
+        key, _, problem = str(error).partition(": ")
+        raise UserError(f"{origin(key, source, overrides)}: {problem}" if key in FLAGS else str(error)) from error
     settings.locks_dir()  # a wrong one is refused here, before anything is written
     folder = runs.create(where, sitting.machine.device_name, sitting.machine.host, plan_to_toml(plan))
     return _start(folder, [], detach)
@@ -75,8 +79,19 @@ def resume(name: str, retry: str | None, force: bool, runs_dir: Path | None, det
         raise UserError(f"run {folder.name}: {error}") from error
     if not force:
         refuse_differences(record, sitting)
+    endings = [cell.finished.status if cell.finished else None for cell in record.cells.values()]
+    if endings and not {None, "cancelled", *statuses} & {*endings}:
+        return _nothing_left(folder, record, endings)
     arguments = ["--retry", ",".join(statuses)] if statuses else []
     return _start(folder, [*arguments, "--force"] if force else arguments, detach)
+
+
+def _nothing_left(folder: Path, record: runs.RunRecord, endings: Sequence[str | None]) -> int:
+    last = record.sittings[-1].finished
+    console, status = _console(), last.status if last else "interrupted"
+    console.print(f"run {folder.name}: nothing left to run; it is {status}", soft_wrap=True)
+    _say_hint(Narrator(folder, console), folder, endings)
+    return 0 if set(endings) == {"ok"} else 1
 
 
 def watch(name: str, runs_dir: Path | None) -> int:
@@ -94,7 +109,7 @@ def watch(name: str, runs_dir: Path | None) -> int:
             with narrator:
                 narrator.follow(alive, lambda: interrupts.count > 0)
     if interrupts.count:
-        narrator.say(f"run {folder.name} goes on; end it with 'sdtui cancel {_short(folder)}'")
+        narrator.say(f"run {folder.name} goes on; end it with 'sdtui cancel {runs.short(folder)}'")
         return INTERRUPTED
     sittings = narrator.record.sittings
     return _conclude(narrator, folder, sittings[-1].finished if sittings else None)
@@ -132,7 +147,7 @@ def _start(folder: Path, arguments: list[str], detach: bool) -> int:
         with narrator:
             narrator.follow(alive, _Cancelling(folder, narrator, interrupts, alive))
     if interrupts.count and alive():
-        narrator.say(f"run {folder.name} is still ending; see 'sdtui show {_short(folder)}'")
+        narrator.say(f"run {folder.name} is still ending; see 'sdtui show {runs.short(folder)}'")
         return INTERRUPTED
     sittings = narrator.record.sittings[before:]
     status = _conclude(narrator, folder, sittings[-1].finished if sittings else None)
@@ -181,7 +196,19 @@ def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None) ->
         narrator.say(f"run {folder.name}: {finished.reason}", "red")
     narrator.say(f"run {folder.name}: {finished.status}")
     narrator.say(str(folder / "report.md"))
+    if finished.status != "ok":
+        cells = narrator.record.cells.values()
+        _say_hint(narrator, folder, [cell.finished.status if cell.finished else None for cell in cells])
     return 0 if finished.status == "ok" else 1
+
+
+def _say_hint(narrator: Narrator, folder: Path, endings: Sequence[str | None]) -> None:
+    """Says how to run what is left, and what may end otherwise the next time."""
+    again = ",".join(status for status in ("failed", "oom", "timeout") if status in endings)
+    if None in endings or "cancelled" in endings:
+        narrator.say(f"run what is left with 'sdtui resume {runs.short(folder)}'")
+    if again:
+        narrator.say(f"run cells again that did not end ok with 'sdtui resume {runs.short(folder)} --retry {again}'")
 
 
 def _console() -> Console:
@@ -190,15 +217,10 @@ def _console() -> Console:
 
 def _last_words(folder: Path) -> str:
     if shutil.disk_usage(folder).free < RESERVE_BYTES:
-        return f"there is no space left on its disk; free some, then 'sdtui resume {_short(folder)}'"
+        return f"there is no space left on its disk; free some, then 'sdtui resume {runs.short(folder)}'"
     log = folder / "logs" / "supervisor.log"
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return f"{log} ends with: {lines[-1]}" if lines else f"'sdtui resume {_short(folder)}' goes on with it"
-
-
-def _short(folder: Path) -> str:
-    """Returns the end of a run's id, which commands take as well and a line has room for."""
-    return folder.name.rsplit("-", 1)[-1]
+    return f"{log} ends with: {lines[-1]}" if lines else f"'sdtui resume {runs.short(folder)}' goes on with it"
 
 
 def _statuses(retry: str | None) -> list[str]:

@@ -23,7 +23,10 @@ def write(cell: Cell, device: str) -> str:
     random = any(stage.weights is None for stage in cell.stages)
     needs = _Needs(cell, random, device)
     lines = [
-        f'"""{cell.id}: what sdtui measures there, as a bare diffusers script. The bar prints the it/s."""',
+        f'"""{cell.id}',
+        "",
+        "What sdtui measures there, as a bare diffusers script. The bar prints the it/s.",
+        '"""',
         "",
         *needs.imports,
         "",

@@ -117,7 +117,8 @@ def test_an_interrupt_cancels_the_run_which_can_be_resumed(shell: Shell) -> None
     assert said.out == tables(shell)
     assert "cancelling the run …\n" in said.err
     assert said.err.count(": warm-up, call 1\n") == 1, "nothing is told twice"
-    assert said.err.endswith(f": cancelled\n{shell.folder() / 'report.md'}\n")
+    hint = f"run what is left with 'sdtui resume {shell.folder().name[-6:]}'\n"
+    assert said.err.endswith(f": cancelled\n{shell.folder() / 'report.md'}\n{hint}")
     first, second = shell.record().cells.values()
     assert first.finished is not None
     assert (first.finished.status, first.finished.phase, first.finished.call) == ("cancelled", "warm-up", 1)
@@ -128,6 +129,9 @@ def test_an_interrupt_cancels_the_run_which_can_be_resumed(shell: Shell) -> None
     assert shell.call("watch", "last").status == 1
     shell.play("ok")
     assert shell.run("resume", "last").status == 0
+    before = (shell.folder() / runs.JOURNAL).read_bytes()
+    assert shell.run("resume", "last") == Said(0, "", f"run {shell.folder().name}: nothing left to run; it is ok\n")
+    assert (shell.folder() / runs.JOURNAL).read_bytes() == before, "no new sitting"
 
 
 def test_a_second_interrupt_does_not_wait_and_the_run_still_ends(shell: Shell) -> None:
@@ -185,7 +189,8 @@ def test_detach_prints_the_folder_alone_and_the_run_can_be_watched_at_once(shell
     watched = shell.ended(second)
     assert watched.status == 1
     assert watched.out == tables(shell)
-    assert watched.err.endswith(f"run {folder.name}: cancelled\n{folder / 'report.md'}\n")
+    hint = f"run what is left with 'sdtui resume {folder.name[-6:]}'\n"
+    assert watched.err.endswith(f"run {folder.name}: cancelled\n{folder / 'report.md'}\n{hint}")
 
 
 def test_a_supervisor_that_dies_is_told_from_one_that_ends(shell: Shell) -> None:
@@ -288,4 +293,4 @@ def test_resuming_a_running_run_is_refused(shell: Shell) -> None:
         rf"sdtui: run {name}: is running \(held by run {name} \(pid \d+, user .+, on .+\)\); follow it with .+\n",
         refused.err,
     )
-    assert shell.call("ls").out == f"{name}  running\n"
+    assert shell.call("ls").out == f"{name}  running      1 cell\n"

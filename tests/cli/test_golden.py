@@ -44,10 +44,18 @@ def test_help_of_a_command(sdtui: Command, name: str) -> None:
     check_golden(f"help-{name}.txt", said.out)
 
 
-def test_alone_it_says_that_the_dashboard_is_coming_and_shows_help(sdtui: Command) -> None:
-    said = sdtui()
-    assert (said.status, said.err) == (0, "The dashboard is coming. Until then, everything works headless:\n\n")
-    assert said.out == sdtui("--help").out
+def test_alone_it_shows_help(sdtui: Command) -> None:
+    assert sdtui() == Said(0, sdtui("--help").out, "")
+
+
+def test_why_nothing_is_compared_is_said(sdtui: Command) -> None:
+    said = sdtui("report", TINY, "--reference", "A100")
+    assert said.status == 0
+    assert said.err == (
+        "sdtui: --reference: AMD EPYC · tiny · 2 calls (batch size: 1) is not compared with the page: "
+        "tiny scale measures nothing that the page did\n"
+    )
+    assert sdtui("report", DOCS, "--reference", "A100").err == ""
 
 
 def test_version(sdtui: Command) -> None:
