@@ -56,9 +56,11 @@ clean:
 
 .venv/.torch: $(if $(TORCH),FORCE)
 	@test -n "$(PYTHON)" || { echo "sdtui needs Python 3.11 or later: name one with PYTHON=" >&2; exit 1; }
-	@torch=$$($(choose_torch)) || exit 1; set -ex; \
-	if [ "$$torch" = system ]; then $(PYTHON) -m venv --system-site-packages .venv; \
-	else $(PYTHON) -m venv .venv; $(PIP) install -c constraints.txt $$torch; fi
+	@torch=$$($(choose_torch)) || exit 1; set -e; \
+	if [ "$$torch" = system ]; then echo "making .venv beside the system's torch"; \
+	$(PYTHON) -m venv --system-site-packages .venv; \
+	else echo "installing $$torch into .venv"; \
+	$(PYTHON) -m venv .venv; $(PIP) install -c constraints.txt $$torch; fi
 	@touch $@
 
 # constraints.txt pins what CI tests with; beside a torch of the system, the system's packages stay as they are.
@@ -66,11 +68,11 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check
 constrain = $$(grep -q '^include-system-site-packages = true' .venv/pyvenv.cfg || echo -c constraints.txt)
 
 .venv/.runtime: .venv/.torch pyproject.toml constraints.txt
-	$(PIP) install $(constrain) -e .
+	@echo "installing sdtui into .venv"; $(PIP) install $(constrain) -e .
 	@touch $@
 
 .venv/.dev: .venv/.torch pyproject.toml constraints.txt
-	$(PIP) install $(constrain) -e '.[dev]'
+	@echo "installing sdtui and what its tests need into .venv"; $(PIP) install $(constrain) -e '.[dev]'
 	@touch $@ .venv/.runtime
 
 FORCE:
