@@ -68,7 +68,7 @@ class CellRecord:
 
 
 @dataclass
-class Sitting:
+class SittingRecord:
     """One stretch of a run: started once, resumed for each further one."""
 
     started_at: float
@@ -82,7 +82,7 @@ class RunRecord:
     """The state of a run, reduced from its events; the one reducer that every reader uses."""
 
     path: Path
-    sittings: list[Sitting] = field(default_factory=list)
+    sittings: list[SittingRecord] = field(default_factory=list)
     cells: dict[str, CellRecord] = field(default_factory=dict)
     logs: list[tuple[float, Log]] = field(default_factory=list)
 
@@ -91,7 +91,7 @@ class RunRecord:
         """The run's id: its folder's name when it was made."""
         return self.sittings[0].started.run if self.sittings else self.path.name
 
-    def sitting_of(self, record: CellRecord) -> Sitting | None:
+    def sitting_of(self, record: CellRecord) -> SittingRecord | None:
         """Returns the sitting in which the cell last ran."""
         return next((s for s in reversed(self.sittings) if s.started.sitting == record.sitting), None)
 
@@ -99,7 +99,7 @@ class RunRecord:
         """Takes in the next event of the journal."""
         t, event = stamped.t, stamped.event
         if isinstance(event, RunStarted):
-            self.sittings.append(Sitting(t, event))
+            self.sittings.append(SittingRecord(t, event))
         elif isinstance(event, RunFinished):
             if self.sittings and self.sittings[-1].started.sitting == event.sitting:
                 self.sittings[-1].finished, self.sittings[-1].finished_at = event, t

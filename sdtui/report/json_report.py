@@ -13,7 +13,7 @@ from sdtui.report.cost import Price
 from sdtui.report.merge import Result, merge, ordered
 from sdtui.report.notes import plan_text
 from sdtui.report.tables import Entry, Table
-from sdtui.runs import CellRecord, RunRecord, Sitting
+from sdtui.runs import CellRecord, RunRecord, SittingRecord
 
 VERSION = 1
 """Of this document's own layout; what is inside ``runs`` is encoded as events are."""
@@ -51,7 +51,7 @@ def run_value(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _sitting(sitting: Sitting) -> dict[str, Any]:
+def _sitting(sitting: SittingRecord) -> dict[str, Any]:
     return {
         "started_at": sitting.started_at,
         "started": encode(sitting.started),

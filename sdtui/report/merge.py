@@ -13,7 +13,7 @@ from sdtui.model.cell import Cell
 from sdtui.model.machine import Gpu
 from sdtui.model.results import CellSummary, Status
 from sdtui.report.text import NOT_AVAILABLE
-from sdtui.runs import CellRecord, RunRecord, Sitting
+from sdtui.runs import CellRecord, RunRecord, SittingRecord
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def results_of(run: RunRecord) -> tuple[Result, ...]:
     return tuple(_result(run, record) for record in run.cells.values())
 
 
-def sitting_of(run: RunRecord, record: CellRecord) -> Sitting | None:
+def sitting_of(run: RunRecord, record: CellRecord) -> SittingRecord | None:
     """Returns the sitting a cell ran in; for one that never ran, the run's last."""
     return run.sitting_of(record) or (run.sittings[-1] if run.sittings else None)
 

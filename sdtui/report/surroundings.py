@@ -7,7 +7,7 @@ from typing import Any
 
 from sdtui.model.machine import Gpu, Interpreter
 from sdtui.report import text
-from sdtui.runs import RunRecord, Sitting
+from sdtui.runs import RunRecord, SittingRecord
 
 
 def sections(runs: Sequence[RunRecord]) -> list[str]:
@@ -22,7 +22,7 @@ def sections(runs: Sequence[RunRecord]) -> list[str]:
     return lines
 
 
-def _facts(run: RunRecord, sitting: Sitting) -> list[tuple[str, str]]:
+def _facts(run: RunRecord, sitting: SittingRecord) -> list[tuple[str, str]]:
     started, machine = sitting.started, sitting.started.machine
     flags = "; ".join(f"{key}: {_flag(value)}" for key, value in sorted(started.flags.items()) if value)
     return [
@@ -71,7 +71,7 @@ def _interpreter_fact(environment: Interpreter) -> tuple[str, str]:
     return f"environment {text.inline(environment.name)}", what.removesuffix(", ")
 
 
-def _cudnn(run: RunRecord, sitting: Sitting) -> str:
+def _cudnn(run: RunRecord, sitting: SittingRecord) -> str:
     """Returns the cuDNN of each environment, as the torch of the sitting's cells stated it."""
     stated = {
         cell.spec.slot.environment: cell.versions["cudnn"]

@@ -14,7 +14,7 @@ from sdtui.model.events import CallFinished, CellFinished, CellPhase, Log, RunFi
 from sdtui.report.csv_report import CALL_COLUMNS, CELL_COLUMNS, RATE_COLUMNS
 from sdtui.report.render import render
 from sdtui.report.show import show_json
-from sdtui.runs import CellRecord, RunRecord, Sitting
+from sdtui.runs import CellRecord, RunRecord, SittingRecord
 
 
 def optional(cls, value):
@@ -39,7 +39,7 @@ def record_of(value, path) -> RunRecord:
         for cell in value["cells"]
     }
     sittings = [
-        Sitting(
+        SittingRecord(
             s["started_at"], decode(RunStarted, s["started"]), optional(RunFinished, s["finished"]), s["finished_at"]
         )
         for s in value["sittings"]
