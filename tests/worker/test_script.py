@@ -146,7 +146,7 @@ def test_script_of_published_weights_names_them():
 
 def titled(text):
     """The cell that a script's first line names."""
-    return re.match(r'"""(\S+): ', text)[1]
+    return re.match(r'"""(\S+)\n', text)[1]
 
 
 def named(name, tmp_path, run=None, scale="full", device="cuda:0"):
