@@ -68,3 +68,17 @@ def test_inline_shows_special_characters_as_they_are() -> None:
 def test_moment_is_utc() -> None:
     assert text.moment(1_795_500_000.5) == "2026-11-24 06:00:00 UTC"
     assert text.moment(None) == "not available"
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("Tried [2] of [4] ways, then", "Tried [2] of [4] ways, then"),
+        ("[a](b)", r"\[a\](b)"),
+        ("see [^1] there", r"see \[^1\] there"),
+        ("a [b][c] d", r"a \[b\]\[c\] d"),
+        ("ends in [b]", r"ends in \[b\]"),
+    ],
+)
+def test_brackets_are_escaped_where_they_could_link(line: str, written: str) -> None:
+    assert text.inline(line) == written
