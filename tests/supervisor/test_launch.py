@@ -52,6 +52,9 @@ def told(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str,
     venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
     python = tmp_path / "venv" / "bin" / "python"
     (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    for package in ("torch", "diffusers", "transformers"):  # what an environment without them is refused for
+        (site / f"{package}-9.9.dist-info").mkdir()
+        (site / f"{package}-9.9.dist-info" / "METADATA").write_text(f"Name: {package}\nVersion: 9.9\n")
     (site / "torch").mkdir()
     (site / "torch" / "__init__.py").write_text(TELLTALE)
     (lab.config_dir / "settings.toml").write_text(f"[environments]\nforeign = {json.dumps(str(python))}\n")
