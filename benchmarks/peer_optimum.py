@@ -30,13 +30,13 @@ from sdtui import runs
 ROOT = Path(__file__).resolve().parent.parent
 CELL = "sd-txt2img.no-compile.b1"
 
-# Runs in the peer's interpreter; argv: pipeline folder, calls, steps.
+# Runs in the peer's interpreter; argv: pipeline folder, calls, steps, width and height in pixels.
 PEER = r"""
 import json, sys, time
 import diffusers
 from optimum_benchmark import Benchmark, BenchmarkConfig, InferenceConfig, InlineConfig, PyTorchConfig
 
-folder, calls, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+folder, (calls, steps, size) = sys.argv[1], map(int, sys.argv[2:])
 watched = []
 
 def watch(cls, name, kind):
@@ -56,7 +56,8 @@ report = Benchmark.launch(BenchmarkConfig(
     name="peer",
     launcher=InlineConfig(),
     scenario=InferenceConfig(latency=True, iterations=calls, duration=0, warmup_runs=1,
-                             input_shapes={"batch_size": 1}, call_kwargs={"num_inference_steps": steps}),
+                             input_shapes={"batch_size": 1},
+                             call_kwargs={"num_inference_steps": steps, "width": size, "height": size}),
     backend=PyTorchConfig(model=folder, library="diffusers", task="text-to-image", device="cpu"),
 ))
 loops, loop = [], []
@@ -96,6 +97,7 @@ def measure_sdtui(python: str, pipeline: Path, calls: int, steps: int, work: Pat
     later = [call for call in record.calls if call.call > 1]
     step_ms = [step.ms for step in record.steps if step.call > 1]
     return {
+        "size": record.spec.stages[0].width,
         "steps": len(step_ms),
         "evaluations": sum(call.forwards for call in later),
         "total_s": sum(step_ms) / 1e3,
@@ -103,9 +105,9 @@ def measure_sdtui(python: str, pipeline: Path, calls: int, steps: int, work: Pat
     }
 
 
-def measure_peer(python: str, pipeline: Path, calls: int, steps: int) -> dict[str, Any]:
+def measure_peer(python: str, pipeline: Path, calls: int, steps: int, size: int) -> dict[str, Any]:
     """Returns what optimum-benchmark says, and the stopwatch's own figures of the same calls."""
-    command = [python, "-c", PEER, str(pipeline), str(calls), str(steps)]
+    command = [python, "-c", PEER, str(pipeline), str(calls), str(steps), str(size)]
     environ = {**os.environ, "OMP_WAIT_POLICY": "passive"}  # as sdtui's workers have it on a CPU
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environ)
     line = next(line for line in done.stdout.splitlines() if line.startswith("peer:"))
@@ -131,7 +133,7 @@ def main() -> None:
         work = Path(folder)
         save_pipeline(chosen.python, work / "pipeline")
         sdtui = measure_sdtui(chosen.python, work / "pipeline", chosen.calls, chosen.steps, work)
-        peer = measure_peer(chosen.python, work / "pipeline", chosen.calls, chosen.steps)
+        peer = measure_peer(chosen.python, work / "pipeline", chosen.calls, chosen.steps, sdtui["size"])
     watch = peer["stopwatch"]
     watched_s = sum(call["loop_s"] for call in watch)
     print(f"{chosen.calls} calls of {chosen.steps} steps, {chosen.calls * chosen.steps} steps in all")
