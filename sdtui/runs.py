@@ -147,8 +147,7 @@ def create(runs_dir: Path, device_name: str, host: str, plan_toml: str) -> Path:
     name = f"{stamp}-{_slug(host)}-{_slug(device_name)}-{secrets.token_hex(3)}"
     folder = runs_dir / name
     try:
-        for part in ("logs", "outputs", "control"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
+        complete(folder)
         write_atomically(folder / PLAN, plan_toml)
         (folder / JOURNAL).touch()
     except OSError as error:
@@ -156,6 +155,12 @@ def create(runs_dir: Path, device_name: str, host: str, plan_toml: str) -> Path:
             f"runs directory {runs_dir}: {error.strerror}; choose another with --runs-dir or SDTUI_RUNS_DIR"
         ) from error
     return folder
+
+
+def complete(folder: Path) -> None:
+    """Makes the folders of a run that are missing: git and some copies leave out what is empty or large."""
+    for part in ("logs", "outputs", "control"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sdtui
-from sdtui import environments, settings
+from sdtui import environments, runs, settings
 from sdtui.model.cell import Cell
 from sdtui.model.codec import encode
 from sdtui.model.job import Job
@@ -145,6 +145,7 @@ def start_worker(
 
 def start_supervisor(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
     """Starts the supervisor of a run folder in a session of its own: it outlives the terminal."""
+    runs.complete(folder)
     command = [sys.executable, "-P", "-m", "sdtui.supervisor"]  # -P: no file of the working directory is a module
     with open(folder / "logs" / "supervisor.log", "ab") as log:
         return subprocess.Popen(

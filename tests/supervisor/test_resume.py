@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -178,6 +179,14 @@ def test_resume_refuses_another_gpu_unless_forced(lab: Lab, finished: Path) -> N
     with pytest.raises(UserError, match="device was NVIDIA H100, is "):
         headless.resume(finished.name, None, False, lab.runs_dir, False)
     assert headless.resume(finished.name, None, True, lab.runs_dir, False) == 1
+
+
+def test_a_folder_that_was_kept_without_logs_and_outputs_resumes(lab: Lab, finished: Path) -> None:
+    for part in ("logs", "outputs", "control"):
+        shutil.rmtree(finished / part)
+    lab.behave("load:exit3", "ok")
+    assert headless.resume(str(finished), "failed", False, lab.runs_dir, False) == 0
+    assert statuses(finished) == ["ok", "ok"]
 
 
 def test_resume_names_an_unknown_status(lab: Lab, finished: Path) -> None:
