@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sdtui.model.cell import Stage
-from sdtui.model.events import CallFinished, CellFinished, CellPhase, StageTrace, Step
+from sdtui.model.events import CallFinished, CellFinished, CellPhase, Log, StageTrace, Step
 from sdtui.model.job import Job
 from sdtui.model.results import Phase
 from sdtui.worker import options, outputs
@@ -86,7 +86,7 @@ class _Measurement:
                 self._call(loaded, call, stages)
             self._emitter.flush()
         self._check(stages)
-        return tuple(self._trace(loaded, stages) for loaded in stages) if self._job.trace else ()
+        return self._traces(stages) if self._job.trace else ()
 
     def _load(self, stage: Stage) -> LoadedStage:
         pipe = build(stage, self._cell.seed, self._job.device, self._dtype)
@@ -118,6 +118,16 @@ class _Measurement:
     def _arguments(self, stage: Stage, stages: list[LoadedStage]) -> dict[str, Any]:
         earlier = {other.stage.name: other.images for other in stages}
         return arguments(self._cell, stage, self._job.device, self._dtype, earlier)
+
+    def _traces(self, stages: list[LoadedStage]) -> tuple[StageTrace, ...]:
+        """Traces every stage; a trace that fails (the profiler takes memory) is said, and costs the cell nothing."""
+        try:
+            return tuple(self._trace(loaded, stages) for loaded in stages)
+        except Exception as error:
+            traceback.print_exc()
+            _, reason = classify(error, self._progress.phase)
+            self._emitter.emit(Log(f"no trace: {reason}", "warning", self._cell.id))
+            return ()
 
     def _trace(self, loaded: LoadedStage, stages: list[LoadedStage]) -> StageTrace:
         kwargs = self._arguments(loaded.stage, stages)
