@@ -1,30 +1,40 @@
-"""What sdtui's timing costs: sd-txt2img under it against a plain tqdm bar, in one process, alternating calls.
+"""What sdtui costs: sd-txt2img under its timing, plainly, as the bare script, and sampled; one process, alternating.
 
     python benchmarks/overhead.py --mode no-compile --mode compile -o overhead.json
+    python benchmarks/overhead.py --mode compile --batch-size 16 --kind sampled-10 --kind sampled-100
     python benchmarks/overhead.py --scale tiny --device cpu --seconds 30
 
-Every pair is one call of each kind, in random order; the ratio is plain seconds over timed seconds, so 0.99 means that
-sdtui's timing slows the call by 1 %. Both are measured from outside in the same way: the device idle, the host's clock,
-one call, the device idle. Pairs are added until the 95 % bootstrap interval of the median ratio is no wider than 0.5 %
-to either side, or a limit is reached, which the answer then says.
+The kinds of call, each compared with ``timed``, the call under sdtui's timing with its events sent to another process:
+
+- ``plain``: the same pipeline with a tqdm bar; plain over timed seconds, so 0.99 means that the timing costs 1 %.
+- ``script``: what ``sdtui script`` prints for the cell, run as it stands, with its own pipeline; likewise.
+- ``sampled-HZ``: timed, while another process samples telemetry as a supervisor does, at that rate (at other times it
+  stands still); its it/s over that of timed.
+
+A round is one call of each kind, in random order. Seconds are taken from outside in the same way: the device idle, the
+host's clock, one call, the device idle. Rounds are added until the 95 % bootstrap interval of each median ratio is no
+wider than 0.5 % to either side, or a limit is reached, which the answer then says.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import random
-import statistics
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -33,6 +43,7 @@ from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
 from sdtui.model.cell import Cell
 from sdtui.model.events import Step
+from sdtui.script_text import write
 from sdtui.worker import options
 from sdtui.worker.build import build
 from sdtui.worker.call import arguments
@@ -40,9 +51,39 @@ from sdtui.worker.clock import clock_for
 from sdtui.worker.emitter import Emitter
 from sdtui.worker.timing import PipelineTimer
 
+ROOT = Path(__file__).resolve().parent.parent
+KINDS = ("plain", "script", "sampled-10")
 HALF_WIDTH = 0.005
 FIRST_LOOK = 20
+LOOK_EVERY = 5
 RESAMPLES = 2000
+
+# Samples as the supervisor does, from the first line on its standard input.
+SAMPLER = """
+import sys, time
+from sdtui.supervisor.sampling import Sampling
+from sdtui.telemetry.nvml import Nvml
+uuid, hz, pid = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+nvml = None
+if uuid:
+    import pynvml
+    pynvml.nvmlInit()
+    nvml = Nvml(pynvml)
+sampler = Sampling(nvml, uuid or None, hz).of_worker(pid)
+sampler.take(time.monotonic())
+print("ready", flush=True)
+while True:
+    time.sleep(max(0.0, sampler.next_due() - time.monotonic()))
+    sampler.take(time.monotonic())
+"""
+
+
+@dataclass(frozen=True)
+class Took:
+    """What one call took: seconds from outside, and of its loop by the device's marks where it was timed."""
+
+    seconds: float
+    loop_s: float | None = None
 
 
 class Bench:
@@ -51,6 +92,7 @@ class Bench:
     def __init__(self, cell: Cell, device: str) -> None:
         stage = cell.stages[0]
         dtype = getattr(torch, cell.dtype)
+        options.apply_global(cell.mode, device)
         self.pipe = build(stage, cell.seed, device, dtype)
         options.apply(cell.mode, stage, self.pipe)
         self.clock = clock_for(device)
@@ -66,22 +108,36 @@ class Bench:
         self.emitter = Emitter(_drained_pipe())
         self.cell = cell.id
 
-    def plain(self) -> float:
-        """Returns the seconds of one call with a tqdm bar."""
+    def plain(self) -> Took:
+        """Makes one call with a tqdm bar."""
         self._restore(self.plain_state)
         self.pipe.progress_bar = lambda iterable=None, total=None: tqdm(iterable, total=total, file=sys.stderr)
-        return self._seconds(lambda: self.pipe(**self.arguments()))
+        return self.clocked_call(lambda: self.pipe(**self.arguments()))
 
-    def timed(self) -> float:
-        """Returns the seconds of one call under sdtui's timing, its events sent to another process."""
+    def timed(self) -> Took:
+        """Makes one call under sdtui's timing, its events sent to another process."""
         self._restore(self.timed_state)
-        return self._seconds(lambda: self.timer.time(lambda: self.pipe(**self.arguments()), self._on_step))
+        loop_ms: list[float] = []
+
+        def call() -> None:
+            _, timing = self.timer.time(lambda: self.pipe(**self.arguments()), self._on_step)
+            loop_ms.append(timing.loop_ms)
+
+        return Took(self.clocked_call(call).seconds, loop_ms[0] / 1000)
+
+    def clocked_call(self, call: Callable[[], Any]) -> Took:
+        """Makes one call between two moments when the device is idle."""
+        self.clock.wait()
+        start = time.perf_counter()
+        call()
+        self.clock.wait()
+        return Took(time.perf_counter() - start)
 
     def _on_step(self, step: int, steps: int, ms: float, forwards: int) -> None:
         self.emitter.emit(Step(self.cell, 1, "main", step, steps, ms, forwards))
 
     def _clocked(self, end_step: Callable[[], None]) -> Callable[[], None]:
-        """Adds up what the host spends in sdtui's own code at each step: marking, reading marks, sending events."""
+        """Keeps what the host spends in sdtui's own code at each step: marking, reading marks, sending events."""
 
         def clocked() -> None:
             start = time.perf_counter()
@@ -95,83 +151,143 @@ class Bench:
             holder.clear()
             holder.update(saved)
 
-    def _seconds(self, call: Callable[[], Any]) -> float:
-        self.clock.wait()
-        start = time.perf_counter()
-        call()
-        self.clock.wait()
-        return time.perf_counter() - start
+
+class BareScript:
+    """What `sdtui script` prints for a cell: everything up to its loop is run once, the loop's body at each call."""
+
+    def __init__(self, cell: Cell, device: str) -> None:
+        *before, loop = ast.parse(write(cell, device)).body
+        assert isinstance(loop, ast.For)
+        self._names: dict[str, Any] = {"__name__": "script"}
+        exec(compile(ast.Module(before, []), "script", "exec"), self._names)
+        self._body = compile(ast.Module(loop.body, []), "script", "exec")
+
+    def __call__(self) -> None:
+        """Runs the body of the script's loop: one call of its pipeline."""
+        exec(self._body, self._names)
+
+
+class SamplingProcess:
+    """A process that samples this one's telemetry, and stands still but while it is let run."""
+
+    def __init__(self, uuid: str, hz: float) -> None:
+        command = [sys.executable, "-c", SAMPLER, uuid, str(hz), str(os.getpid())]
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().strip() == "ready"
+        self.process.send_signal(signal.SIGSTOP)
+
+    def during(self, call: Callable[[], Took]) -> Took:
+        """Samples while ``call`` runs."""
+        self.process.send_signal(signal.SIGCONT)
+        try:
+            return call()
+        finally:
+            self.process.send_signal(signal.SIGSTOP)
 
 
 def _drained_pipe() -> int:
     """Returns a descriptor whose reader is another process, as a supervisor is."""
-    read, write = os.pipe()
+    read, write_end = os.pipe()
     subprocess.Popen(["cat"], stdin=read, stdout=subprocess.DEVNULL)
     os.close(read)
-    return write
+    return write_end
 
 
-def interval(ratios: list[float]) -> tuple[float, float]:
+def kinds_of(names: Sequence[str], bench: Bench, cell: Cell, device: str) -> dict[str, Callable[[], Took]]:
+    """Returns what makes one call of each kind; ``timed`` is always among them."""
+    kinds: dict[str, Callable[[], Took]] = {"timed": bench.timed}
+    for name in names:
+        if name == "plain":
+            kinds[name] = bench.plain
+        elif name == "script":
+            script = BareScript(cell, device)
+            kinds[name] = lambda script=script: bench.clocked_call(script)  # type: ignore[misc]
+        else:
+            uuid = f"GPU-{torch.cuda.get_device_properties(0).uuid}" if device.startswith("cuda") else ""
+            sampling = SamplingProcess(uuid, float(name.removeprefix("sampled-")))
+            kinds[name] = lambda sampling=sampling: sampling.during(bench.timed)  # type: ignore[misc]
+    return kinds
+
+
+def ratio(kind: str, took: Took, timed: Took) -> float:
+    """Returns the ratio that a kind is judged by; under 1 where what sdtui does costs something."""
+    if kind.startswith("sampled"):
+        assert took.loop_s is not None
+        assert timed.loop_s is not None
+        return timed.loop_s / took.loop_s
+    return took.seconds / timed.seconds
+
+
+def interval(ratios: Sequence[float]) -> tuple[float, float]:
     """Returns the 95 % bootstrap interval of the median (seeded)."""
-    chance = random.Random(0)
-    medians = sorted(statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
-    return medians[round(0.025 * RESAMPLES)], medians[round(0.975 * RESAMPLES) - 1]
+    drawn = np.random.default_rng(0).choice(np.asarray(ratios), (RESAMPLES, len(ratios)))
+    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
-def compare(cell: Cell, device: str, seconds: float, max_pairs: int) -> Iterator[dict[str, Any]]:
-    """Alternates calls until the interval is narrow enough, or a limit is reached; yields the state at each look."""
+def compare(cell: Cell, device: str, names: Sequence[str], seconds: float, rounds: int) -> Iterator[dict[str, Any]]:
+    """Alternates calls until every interval is narrow enough, or a limit is reached; yields the state at each look."""
     bench = Bench(cell, device)
+    kinds = kinds_of(names, bench, cell, device)
     for _ in range(2):
-        bench.plain()
-        bench.timed()
+        for call in kinds.values():
+            call()
     bench.update_us.clear()
     chance = random.Random(1)
-    samples: list[dict[str, float]] = []
+    samples: list[dict[str, Took]] = []
     deadline = time.monotonic() + seconds
     resolved = False
-    while not resolved and len(samples) < max_pairs and time.monotonic() < deadline:
-        kinds = ["plain", "timed"]
-        chance.shuffle(kinds)
-        samples.append({kind: getattr(bench, kind)() for kind in kinds})
-        if len(samples) % 5 == 0:
+    while not resolved and len(samples) < rounds and time.monotonic() < deadline:
+        order = list(kinds)
+        chance.shuffle(order)
+        samples.append({kind: kinds[kind]() for kind in order})
+        if len(samples) % LOOK_EVERY == 0:
             state = _state(cell, samples, bench.update_us)
-            low, high = state["interval"]
-            resolved = len(samples) >= FIRST_LOOK and (high - low) / 2 <= HALF_WIDTH
-            yield {**state, "resolved": resolved}
+            resolved = len(samples) >= FIRST_LOOK and all(found["resolved"] for found in state["ratios"].values())
+            yield state
 
 
-def _state(cell: Cell, samples: list[dict[str, float]], update_us: list[float]) -> dict[str, Any]:
-    ratios = [sample["plain"] / sample["timed"] for sample in samples]
-    low, high = interval(ratios)
+def _state(cell: Cell, samples: list[dict[str, Took]], update_us: list[float]) -> dict[str, Any]:
     return {
         "cell": cell.id,
-        "pairs": len(samples),
-        "ratio": statistics.median(ratios),
-        "interval": [low, high],
-        "at_least_0.99": low >= 0.99,
-        "plain_s": statistics.median(sample["plain"] for sample in samples),
-        "timed_s": statistics.median(sample["timed"] for sample in samples),
-        "host_us_per_step": statistics.median(update_us),
-        "samples": samples,
+        "rounds": len(samples),
+        "host_us_per_step": round(float(np.median(update_us)), 1),
+        "ratios": {kind: _ratio(kind, samples) for kind in samples[0] if kind != "timed"},
+        "median_s": {kind: float(np.median([sample[kind].seconds for sample in samples])) for kind in samples[0]},
+        "samples": [
+            {kind: [round(took.seconds, 6), took.loop_s and round(took.loop_s, 6)] for kind, took in sample.items()}
+            for sample in samples
+        ],
     }
 
 
+def _ratio(kind: str, samples: list[dict[str, Took]]) -> dict[str, Any]:
+    ratios = [ratio(kind, sample[kind], sample["timed"]) for sample in samples]
+    low, high = interval(ratios)
+    resolved = (high - low) / 2 <= HALF_WIDTH
+    return {"median": float(np.median(ratios)), "interval": [low, high], "resolved": resolved}
+
+
 def main() -> None:
-    """Compares each mode and prints a line for it."""
+    """Compares each mode and prints a line for each kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", action="append", help="default: no-compile and compile")
+    parser.add_argument("--kind", action="append", help="plain, script, sampled-HZ; default: " + ", ".join(KINDS))
+    parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--scale", default="full")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--steps", type=int, default=50, help="of a call: short calls pair better on a noisy host")
     parser.add_argument("--seconds", type=float, default=240, help="per mode, after warm-up")
-    parser.add_argument("--pairs", type=int, default=1000, help="at most, per mode")
+    parser.add_argument("--rounds", type=int, default=1000, help="at most, per mode")
     parser.add_argument("-o", "--output", type=Path)
     chosen = parser.parse_args()
     catalog = load_catalog()
     overrides = {
         "pipelines": ["sd-txt2img"],
         "modes": chosen.mode or ["no-compile", "compile"],
-        "batch_sizes": [1],
+        "batch_sizes": [chosen.batch_size],
         "scale": chosen.scale,
         "steps": chosen.steps,
         "device": chosen.device,
@@ -181,22 +297,28 @@ def main() -> None:
     results: list[dict[str, Any]] = []
     for cell in expand(plan, catalog):
         results.append({})
-        for state in compare(cell, chosen.device, chosen.seconds, chosen.pairs):
+        for state in compare(cell, chosen.device, chosen.kind or KINDS, chosen.seconds, chosen.rounds):
             results[-1] = {"device": device, "torch": torch.__version__, "steps": chosen.steps, **state}
             if chosen.output:  # at each look, so that a run cut short still says what it found
-                chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        print(_line(results[-1]))
+                chosen.output.write_text(json.dumps(results) + "\n", encoding="utf-8")
+        print(_lines(results[-1]))
 
 
-def _line(result: dict[str, Any]) -> str:
-    low, high = result["interval"]
-    return (
-        f"{result['cell']} on {result['device']}: plain / timed = {result['ratio']:.4f}, "
-        f"95 % interval {low:.4f} to {high:.4f}, {result['pairs']} pairs, "
-        f"{'resolved' if result['resolved'] else 'not resolved'} to 0.5 %; "
-        f"median call of {result['steps']} steps {result['plain_s']:.4f} s plain, {result['timed_s']:.4f} s timed; "
-        f"sdtui's own code {result['host_us_per_step']:.0f} us a step"
-    )
+def _lines(result: dict[str, Any]) -> str:
+    lines = [
+        f"{result['cell']} on {result['device']}, {result['rounds']} rounds of {result['steps']} steps; "
+        f"sdtui's own code takes {result['host_us_per_step']:.0f} us a step"
+    ]
+    for kind, found in result["ratios"].items():
+        low, high = found["interval"]
+        what = f"{kind} it/s / timed it/s" if kind.startswith("sampled") else f"{kind} / timed"
+        seconds = result["median_s"]
+        lines.append(
+            f"  {what} = {found['median']:.4f}, 95 % interval {low:.4f} to {high:.4f}, "
+            f"{'resolved' if found['resolved'] else 'not resolved'} to 0.5 %; "
+            f"median call {seconds[kind]:.4f} s, timed {seconds['timed']:.4f} s"
+        )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
