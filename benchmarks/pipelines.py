@@ -1,0 +1,86 @@
+"""Pipelines built in this process as a worker builds them: what several of these programs begin with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sdtui.catalog.expand import expand
+from sdtui.catalog.load import load_catalog
+from sdtui.catalog.plans import resolve_plan
+from sdtui.model.cell import Cell
+from sdtui.worker import options
+from sdtui.worker.build import build
+from sdtui.worker.call import arguments
+from sdtui.worker.clock import Clock, clock_for
+from sdtui.worker.timing import PipelineTimer
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """sd-txt2img in a mode, instrumented.
+
+    Attributes:
+        denoiser: As it was before it was compiled: the module that holds the parameters.
+        call: Makes one call, the same image every time; takes further arguments of the pipeline.
+    """
+
+    cell: Cell
+    pipe: Any
+    denoiser: torch.nn.Module
+    clock: Clock
+    timer: PipelineTimer
+    call: Callable[..., Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser, steps: int, batch_size: int) -> None:
+    """Adds the flags that say which cells: mode, scale, device, steps and batch size."""
+    parser.add_argument("--mode", action="append", help="default: no-compile and compile")
+    parser.add_argument("--scale", default="full")
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--steps", type=int, default=steps, help=f"of a call; default {steps}")
+    parser.add_argument("--batch-size", type=int, default=batch_size, help=f"default {batch_size}")
+
+
+def cells(chosen: argparse.Namespace) -> Iterator[Cell]:
+    """Yields the cell of each mode that the flags of `add_arguments` name.
+
+    Raises:
+        UserError: There is no such mode, scale or number of steps.
+    """
+    catalog = load_catalog()
+    overrides = {
+        "pipelines": ["sd-txt2img"],
+        "modes": chosen.mode or ["no-compile", "compile"],
+        "batch_sizes": [chosen.batch_size],
+        "scale": chosen.scale,
+        "steps": chosen.steps,
+        "device": chosen.device,
+    }
+    yield from expand(resolve_plan(catalog, None, overrides, gpu_available=True), catalog)
+
+
+def load(cell: Cell, device: str) -> Loaded:
+    """Builds the cell's pipeline and applies its mode."""
+    stage = cell.stages[0]
+    dtype = getattr(torch, cell.dtype)
+    options.apply_global(cell.mode, device)
+    pipe = build(stage, cell.seed, device, dtype)
+    denoiser = getattr(pipe, stage.denoisers[0])
+    options.apply(cell.mode, stage, pipe)
+    clock = clock_for(device)
+    timer = PipelineTimer(pipe, stage.denoisers[0], clock)
+
+    def call(**more: Any) -> Any:
+        return pipe(**{**arguments(cell, stage, device, dtype, {}), **more})
+
+    return Loaded(cell, pipe, denoiser, clock, timer, call)
+
+
+def device_name(device: str) -> str:
+    """Returns the GPU's name, or ``CPU``."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
