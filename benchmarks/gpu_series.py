@@ -55,7 +55,8 @@ class GpuSeries:
         uuid = resolve_device(device, os.environ).uuid
         if uuid is not None:
             command = [sys.executable, "-c", SAMPLER, uuid, str(1 / HZ)]
-            environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+            path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+            environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
             with open(self._file.name, "wb") as out:
                 self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, env=environ)
 

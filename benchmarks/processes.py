@@ -1,0 +1,190 @@
+"""The same cell in many fresh processes: how far they are apart, and what the interval of one of them promises.
+
+    for i in $(seq 10); do sdtui run docs --pipeline sd-txt2img --batch-size 1 --calls 11 --runs-dir ten; done
+    python benchmarks/processes.py ten/* -o processes.json
+
+Every run given has each cell measured in a process of its own; cells of the same id on the same GPU model belong
+together. Nothing is measured here: the same runs have the same figures. By stage it says
+
+- the spread within: half the width of a process's own 95 % interval of the median step, and the MAD of its steps, as
+  shares of the median, the processes' median of each;
+- the spread between: the standard deviation and the range of the processes' medians, as shares of their median; and how
+  many times the standard deviation is what the processes' own intervals lead one to expect;
+- how many of the processes' intervals hold the median of all processes' medians;
+- in how many ways of halving the processes the hierarchical interval of one half (processes are drawn, then calls, then
+  steps) holds the median of the other half's medians. That median has its own error: an interval that holds the true
+  median 95 times in 100 holds the other half's about 83 times (two equal normal errors: P(|Z| < 1.96 / √2)).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from sdtui import bootstrap, runs
+from sdtui.model.errors import UserError
+from sdtui.model.results import Interval
+from sdtui.statistics import measured_steps
+
+MOST_HALVES = 252
+"""Ten processes can be halved in so many ways; of more, as many are drawn."""
+
+RESAMPLES = 2000
+FEWEST = 4
+Calls = tuple[tuple[float, ...], ...]
+"""Step times of one process in milliseconds, call by call."""
+
+
+def read(folders: Sequence[Path]) -> Iterator[tuple[str, str, str, str, Calls]]:
+    """Yields cell id, stage, GPU (or CPU), run and step times of every cell that ended ok, as the runs began.
+
+    Raises:
+        UserError: A folder holds no readable run.
+    """
+    for record in sorted(
+        (runs.read(folder) for folder in {folder.resolve() for folder in folders}), key=lambda record: record.id
+    ):
+        for cell, told in record.cells.items():
+            sitting = record.sitting_of(told)
+            if sitting is None or told.finished is None or told.finished.status != "ok":
+                continue
+            machine = sitting.started.machine
+            for stage in told.spec.stages:
+                calls = [call for call in told.calls if call.stage == stage.name]
+                steps = [step for step in told.steps if step.stage == stage.name]
+                device = machine.gpu.name if machine.gpu else machine.cpu
+                yield cell, stage.name, device, record.id, measured_steps(calls, steps)
+
+
+def hierarchical_interval(drawn: Sequence[np.ndarray]) -> Interval:
+    """Returns the 95 % interval of the median of the processes' medians: processes are drawn, then calls, then steps.
+
+    Args:
+        drawn: Of each process, its median as each resample of its calls and steps has it.
+    """
+    generator = np.random.default_rng(0)
+    medians = np.stack(drawn)
+    chosen = generator.integers(len(drawn), size=(RESAMPLES, len(drawn)))
+    resamples = generator.integers(medians.shape[1], size=chosen.shape)
+    low, high = np.percentile(np.median(medians[chosen, resamples], axis=1), (2.5, 97.5))
+    return Interval(float(low), float(high))
+
+
+def halves(count: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Returns the ways of halving so many processes, each with the half that gives an interval first; at most 252."""
+    everyone = range(count)
+    ways = list(itertools.combinations(everyone, count // 2)) if count <= 12 else []
+    if not ways:
+        chance = random.Random(0)
+        ways = [tuple(sorted(chance.sample(everyone, count // 2))) for _ in range(MOST_HALVES)]
+    elif len(ways) > MOST_HALVES:
+        ways = random.Random(0).sample(ways, MOST_HALVES)
+    return [(half, tuple(number for number in everyone if number not in half)) for half in ways]
+
+
+def figures(processes: Sequence[Calls]) -> dict[str, Any]:
+    """Returns the spread within and between, and how often each interval holds what it should.
+
+    Raises:
+        UserError: They are too few, or one has too few steps.
+    """
+    if len(processes) < FEWEST:
+        raise UserError(f"{len(processes)} processes: at least {FEWEST} are needed")
+    medians = [float(np.median(np.concatenate(calls))) for calls in processes]
+    intervals = [bootstrap.median_interval(calls) for calls in processes]
+    known = [interval for interval in intervals if interval is not None]
+    if len(known) < len(processes):
+        raise UserError(f"a process has under {bootstrap.FEWEST_SAMPLES} measured steps")
+    middle = statistics.median(medians)
+    half_widths = [(interval.high - interval.low) / 2 / middle for interval in known]
+    deviation = statistics.stdev(medians) / middle
+    drawn = [bootstrap._medians(calls, stream=number) for number, calls in enumerate(processes)]
+    ways = halves(len(processes))
+    held = 0
+    for half, other in ways:
+        interval = hierarchical_interval([drawn[number] for number in half])
+        held += interval.low <= statistics.median(medians[number] for number in other) <= interval.high
+    whole = hierarchical_interval(drawn)
+    return {
+        "processes": len(processes),
+        "median_ms": middle,
+        "medians_ms": medians,
+        "intervals_ms": [[interval.low, interval.high] for interval in known],
+        "within_half_width": statistics.median(half_widths),
+        "within_mad": statistics.median(_mad(calls) for calls in processes) / middle,
+        "between_deviation": deviation,
+        "between_range": (max(medians) - min(medians)) / middle,
+        "between_over_expected": deviation / (statistics.median(half_widths) / 1.96),
+        "own_intervals_hold": sum(interval.low <= middle <= interval.high for interval in known),
+        "hierarchical_interval_ms": [whole.low, whole.high],
+        "halves": len(ways),
+        "halves_hold": held,
+    }
+
+
+def _mad(calls: Calls) -> float:
+    samples = np.concatenate(calls)
+    return float(np.median(np.abs(samples - np.median(samples))))
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the figures as a Markdown table."""
+    lines = [
+        "| cell, stage, device | processes | median step ms | hierarchical interval | within: half-width, MAD "
+        "| between: deviation, range | between ÷ expected | own intervals that hold the median | halves that hold |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for told in results:
+        low, high = told["hierarchical_interval_ms"]
+        lines.append(
+            f"| {told['cell']}, {told['stage']}, {told['device']} | {told['processes']} | {told['median_ms']:.3f} "
+            f"| {low:.3f} to {high:.3f} | {told['within_half_width']:.2%}, {told['within_mad']:.2%} "
+            f"| {told['between_deviation']:.2%}, {told['between_range']:.2%} | {told['between_over_expected']:.1f} "
+            f"| {told['own_intervals_hold']} of {told['processes']} "
+            f"| {told['halves_hold']} of {told['halves']} ({told['halves_hold'] / told['halves']:.0%}) |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Prints a table over the cells that were measured in enough processes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("-o", "--output", type=Path)
+    chosen = parser.parse_args()
+    measured: dict[tuple[str, str, str], list[tuple[str, Calls]]] = defaultdict(list)
+    try:
+        for cell, stage, device, run, calls in read(chosen.runs):
+            measured[cell, stage, device].append((run, calls))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    results = []
+    for (cell, stage, device), processes in measured.items():
+        try:
+            told = figures([calls for _, calls in processes])
+        except UserError as error:
+            print(f"{cell}, {stage}, {device}: {error}", file=sys.stderr)
+            continue
+        named = {"cell": cell, "stage": stage, "device": device, "runs": [run for run, _ in processes]}
+        results.append({**named, **told})
+        if chosen.output:
+            chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(table(results))
+    return 0 if results else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
