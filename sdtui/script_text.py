@@ -157,7 +157,8 @@ def _options(cell: Cell, stage: Stage, pipe: str) -> list[str]:
         lines.append(f"{pipe}.vae.enable_tiling()")
     if mode.compile is not None:
         wish = mode.compile
-        arguments = f"backend={wish.backend!r}, mode={wish.mode!r}, fullgraph={wish.fullgraph}, dynamic={wish.dynamic}"
+        dynamic = False if wish.dynamic is None else wish.dynamic
+        arguments = f"backend={wish.backend!r}, mode={wish.mode!r}, fullgraph={wish.fullgraph}, dynamic={dynamic}"
         options = f", options={dict(wish.options)!r}" if wish.options else ""
         lines += [f"{pipe}.{name} = torch.compile({pipe}.{name}, {arguments}{options})" for name in stage.denoisers]
     return lines

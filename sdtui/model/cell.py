@@ -100,7 +100,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """Arguments of ``torch.compile``, applied to every denoiser."""
+    """Arguments of ``torch.compile``, applied to every denoiser.
+
+    ``dynamic=None`` compiles for the shapes that a cell has, which never change (torch gets ``False``).
+    """
 
     backend: str = "inductor"
     mode: str | None = None

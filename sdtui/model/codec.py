@@ -24,8 +24,10 @@ class DecodeError(ValueError):
 
 def encode(value: Any) -> Any:
     """Returns ``value`` as plain JSON values (dict, list, str, int, float, bool, None)."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {name: encode(getattr(value, name)) for name in _names(type(value))}
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -48,6 +50,11 @@ def decode(cls: type[T], value: Any) -> T:
         elif required:
             raise DecodeError(f"{cls.__name__}: '{name}' is missing")
     return cls(**arguments)
+
+
+@functools.cache
+def _names(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 @functools.cache

@@ -281,13 +281,16 @@ class Stamped:
     event: Event
 
 
+_TO_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def to_line(stamped: Stamped) -> str:
     """Returns the event as one JSON line, newline included.
 
     What is no Unicode, such as a file name's raw bytes in an error message, becomes ``?``.
     """
     head = {"v": SCHEMA_VERSION, "t": round(stamped.t, 6), "kind": stamped.event.KIND}
-    line = json.dumps({**head, **encode(stamped.event)}, ensure_ascii=False, separators=(",", ":")) + "\n"
+    line = _TO_JSON({**head, **encode(stamped.event)}) + "\n"
     return line.encode(errors="replace").decode()
 
 

@@ -125,6 +125,9 @@ def _apply_vae(mode: Mode, stage: Stage, pipe: Any) -> None:
 def _compile(mode: Mode, denoiser: Any) -> Any:
     assert mode.compile is not None
     wish = mode.compile
-    arguments = {"backend": wish.backend, "mode": wish.mode, "fullgraph": wish.fullgraph, "dynamic": wish.dynamic}
+    # Left to itself, torch takes the UNet of IF's second stage for the first's with other shapes (their classes share
+    # one forward), and compiles it and the third for any shape: minutes longer, and kernels that nobody wants here.
+    dynamic = False if wish.dynamic is None else wish.dynamic
+    arguments = {"backend": wish.backend, "mode": wish.mode, "fullgraph": wish.fullgraph, "dynamic": dynamic}
     options = {"options": dict(wish.options)} if wish.options else {}
     return torch.compile(denoiser, **arguments, **options)

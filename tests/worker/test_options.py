@@ -197,8 +197,8 @@ def test_fused_projections_compute_the_same(measured):
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
-        ("compile", {"backend": "inductor", "mode": "reduce-overhead", "fullgraph": True, "dynamic": None}),
-        ("max-autotune", {"backend": "inductor", "mode": "max-autotune", "fullgraph": True, "dynamic": None}),
+        ("compile", {"backend": "inductor", "mode": "reduce-overhead", "fullgraph": True, "dynamic": False}),
+        ("max-autotune", {"backend": "inductor", "mode": "max-autotune", "fullgraph": True, "dynamic": False}),
     ],
 )
 def test_compiling_modes_hand_every_denoiser_to_torch(monkeypatch, mode, expected):
@@ -212,6 +212,28 @@ def test_compiling_modes_hand_every_denoiser_to_torch(monkeypatch, mode, expecte
             options.apply(cell.mode, stage, pipe)
             assert asked == [(denoiser, expected) for denoiser in denoisers]
             asked.clear()
+
+
+def test_stages_of_one_class_are_each_compiled_for_their_own_shapes():
+    """Whereas torch by itself makes a shape dynamic when it meets a second one in the same code."""
+    seen = []
+
+    def looking(graph, inputs):
+        shapes = [value.shape for value in inputs if isinstance(value, torch.Tensor)]
+        seen.append(any(isinstance(size, torch.SymInt) for shape in shapes for size in shape))
+        seen.extend(isinstance(value, torch.SymInt) for value in inputs)
+        return graph.forward
+
+    torch._dynamo.register_backend(looking, name="looking")
+    torch._dynamo.reset()
+    for dynamic, any_dynamic in ((None, False), (True, True)):
+        seen.clear()
+        mode = Mode("mine", "mine", compile=CompileOptions("looking", fullgraph=True, dynamic=dynamic))
+        for size in (3, 6):
+            holder = SimpleNamespace(unet=torch.nn.Sequential(torch.nn.Linear(size, size)))
+            options.apply(mode, SimpleNamespace(denoisers=("unet",), name="main"), holder)
+            holder.unet(torch.zeros(size + 1, size))
+        assert any(seen) is any_dynamic
 
 
 def test_compile_channels_last_is_all_of_it(monkeypatch):

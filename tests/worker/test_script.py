@@ -106,7 +106,7 @@ def test_compiled_script_compiles_every_denoiser(monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "compile", lambda module, **wish: asked.append((type(module).__name__, wish)) or module)
     run_script(cell_of("sd-controlnet", "compile", steps=1))
-    wish = {"backend": "inductor", "mode": "reduce-overhead", "fullgraph": True, "dynamic": None}
+    wish = {"backend": "inductor", "mode": "reduce-overhead", "fullgraph": True, "dynamic": False}
     assert asked == [("UNet2DConditionModel", wish), ("ControlNetModel", wish)]
 
 

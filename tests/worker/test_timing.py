@@ -82,6 +82,11 @@ def over_iterable(pipe):
         pipe.step(*step)
 
 
+@pytest.fixture(autouse=True)
+def _every_update_reports(monkeypatch):
+    monkeypatch.setattr(timing, "REPORT_EVERY_S", 0.0)
+
+
 def timed(steps, loop=with_bar, lag=0.0, calls=1):
     clock = FakeClock(lag)
     pipe = Pipe(clock, steps, loop)
@@ -129,6 +134,26 @@ def test_marks_are_reported_as_soon_as_the_device_is_seen_there():
     PipelineTimer(pipe, "unet", clock).time(pipe, lambda *step: seen.append(step))
     assert reported == [0, 1, 2]
     assert len(seen) == 3
+
+
+def test_fast_steps_are_reported_several_at_a_time(monkeypatch):
+    monkeypatch.setattr(timing, "REPORT_EVERY_S", 0.1)
+    host = iter([5.0, 5.06, 5.09, 5.12, 5.2])
+    monkeypatch.setattr(timing.time, "monotonic", lambda: next(host))
+    seen, reported = [], []
+
+    def loop(pipe):
+        with pipe.progress_bar(total=5) as bar:
+            for ms in (10, 20, 30, 40, 50):
+                pipe.step(ms)
+                bar.update()
+                reported.append([ms for _, _, ms, _ in seen])
+
+    clock = FakeClock()
+    pipe = Pipe(clock, [], loop)
+    PipelineTimer(pipe, "unet", clock).time(pipe, lambda *step: seen.append(step))
+    assert reported == [[10], [10], [10], [10, 20, 30, 40], [10, 20, 30, 40]]
+    assert [(step, ms) for step, _, ms, _ in seen] == [(1, 10), (2, 20), (3, 30), (4, 40), (5, 50)]
 
 
 def test_nothing_waits_for_the_device_while_the_call_runs():
