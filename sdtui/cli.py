@@ -331,11 +331,28 @@ def script(
 
 
 @app.command(cls=_Command)
-def doctor(runs_dir: RunsDir = None) -> None:
+def doctor(
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Measure how fast each GPU multiplies matrices, in 2 seconds, and keep that."),
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Probe this device alone.")
+    ] = None,
+    environment: Annotated[
+        str | None, typer.Option("--env", metavar="NAME", help="Probe with this environment's torch.")
+    ] = None,
+    runs_dir: RunsDir = None,
+) -> None:
     """Says what works here, and the command that mends what does not."""
     from sdtui import doctor as diagnosis
 
-    findings = diagnosis.diagnose_here(runs_dir)
+    if not probe:
+        for flag, value in (("--device", device), ("--env", environment)):
+            if value is not None:
+                raise UserError(f"{flag}: says what to probe; add --probe, or leave it out")
+    failures = diagnosis.probe_here(device, environment, _narrate) if probe else []
+    findings = diagnosis.diagnose_here(runs_dir) + failures
     typer.echo(diagnosis.render(findings, _width(sys.stdout)), nl=False)
     raise typer.Exit(int(any(finding.level == "problem" for finding in findings)))
 
@@ -374,6 +391,10 @@ def _fail(message: str, status: int) -> NoReturn:
         line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     typer.echo(line, err=True)
     sys.exit(status)
+
+
+def _narrate(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _width(stream: Any) -> int | None:

@@ -11,17 +11,21 @@ import shlex
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sdtui import environments, settings
+from sdtui import environments, probes, settings
 from sdtui.catalog.load import load_catalog
 from sdtui.model.errors import UserError
-from sdtui.model.machine import Gpu, Interpreter
+from sdtui.model.machine import Gpu, Interpreter, Machine
+from sdtui.report.text import moment
+from sdtui.supervisor.probe import measure_rates
 from sdtui.telemetry import logind, nvml
 from sdtui.telemetry.devices import VISIBLE, Board, visible
+from sdtui.telemetry.machine import describe_machine
+from sdtui.telemetry.nvml import resolve_device
 
 Level = Literal["ok", "info", "warning", "problem"]
 
@@ -83,9 +87,35 @@ def _settings() -> tuple[settings.Settings, list[Finding]]:
         return empty, [Finding("problem", "settings", str(error)), *findings]
 
 
+def probe_here(device: str | None, environment: str | None, say: Callable[[str], None]) -> list[Finding]:
+    """Measures matrix rates and keeps them; what could not be measured is a finding.
+
+    Args:
+        device: As a person names it; ``None`` takes every visible GPU, and the CPU where there is none.
+        environment: Whose torch multiplies; ``None`` takes this one's.
+        say: Is told what is being measured.
+
+    Raises:
+        UserError: There is no such device or environment.
+    """
+    try:
+        (interpreter,) = environments.resolve([environment or settings.CURRENT], settings.load())
+    except UserError as error:
+        raise UserError(f"--env: {str(error).removeprefix('environments: ')}") from error
+    findings = []
+    for subject, machine in _devices(device):
+        say(f"measuring the matrix rates of {subject} ({machine.device_name}) …")
+        try:
+            probes.keep(measure_rates(machine, interpreter), machine)
+        except UserError as error:
+            findings.append(Finding("problem", subject, f"matrix rate not measured: {error}"))
+    return findings
+
+
 def diagnose(interpreters: Sequence[Interpreter], runs_dir: Path) -> list[Finding]:
     """Looks at this machine and at these environments; writes nothing."""
     boards, findings = _gpu_findings()
+    findings += _rate_findings(visible(boards, os.environ))
     for interpreter in interpreters:
         findings += _environment_findings(interpreter, [board.gpu for board in boards])
     findings += check_compiler(_compiler(os.environ), _package_manager())
@@ -183,6 +213,28 @@ def check_vram(
         many = "another compute process is" if processes == 1 else f"{processes} other compute processes are"
         findings.append(Finding("warning", subject, f"{many} on it: what is measured beside them is contended", mend))
     return findings
+
+
+def check_rates(subject: str, machine: Machine) -> list[Finding]:
+    """Says what matrix rates of the machine's device are kept.
+
+    Args:
+        subject: Names the device, as ``--device`` takes it.
+        machine: With the device.
+    """
+    mend = f"{probes.COMMAND} --device {subject}"
+    try:
+        probe = probes.known(machine)
+    except UserError as error:
+        return [Finding("problem", subject, str(error).rpartition("; ")[0], mend)]
+    if probe is None:
+        return [
+            Finding("info", subject, "matrix rate not measured: reports cannot say how near cells come to it", mend)
+        ]
+    driver = f", driver {probe.driver}" if probe.driver else ""
+    when = f"measured {moment(probe.measured_at)} with torch {probe.found.torch}{driver}"
+    failed = (Finding("info", subject, f"{name} was not measured: {why}") for name, why in probe.found.failures.items())
+    return [Finding("ok", subject, f"matrix rate {probes.rates_text(probe.found)}, {when}"), *failed]
 
 
 # ---------------------------------------------------------------------------------------------------- environments
@@ -314,6 +366,31 @@ def _gpu_findings() -> tuple[list[Board], list[Finding]]:
         return boards, findings
     finally:
         connection.close()
+
+
+def _rate_findings(gpus: Sequence[Gpu]) -> list[Finding]:
+    return [finding for subject, machine in _machines(gpus) for finding in check_rates(subject, machine)]
+
+
+def _devices(device: str | None) -> list[tuple[str, Machine]]:
+    """Finds what a person named; see `probe_here`."""
+    if device is not None:
+        return [(device, describe_machine(resolve_device(device, os.environ).gpu))]
+    try:
+        connection = nvml.connect()
+    except nvml.NvmlUnavailableError:
+        return _machines([])
+    try:
+        return _machines(visible(connection.boards(), os.environ))
+    finally:
+        connection.close()
+
+
+def _machines(gpus: Sequence[Gpu]) -> list[tuple[str, Machine]]:
+    """Returns this machine with each GPU, or without any where there is none; each with its device's name."""
+    return [(f"cuda:{index}", describe_machine(gpu)) for index, gpu in enumerate(gpus)] or [
+        ("cpu", describe_machine(None))
+    ]
 
 
 def _needs_mib() -> dict[str, float]:

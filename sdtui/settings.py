@@ -15,6 +15,7 @@ from typing import Any
 
 from sdtui.catalog.toml_files import read_toml
 from sdtui.model.errors import UserError
+from sdtui.model.machine import Gpu
 
 SETTINGS = "settings.toml"
 CURRENT = "current"
@@ -87,6 +88,15 @@ def locks_dir() -> Path:
     except OSError as error:
         raise UserError(f"locks directory {path}: {error.strerror}; choose another with {LOCKS_DIR}") from error
     return path
+
+
+def device_lock(gpu: Gpu | None) -> Path:
+    """Returns the file that whoever measures on a GPU locks; without a GPU, that of the CPU.
+
+    Raises:
+        UserError: As `locks_dir`.
+    """
+    return locks_dir() / f"{gpu.uuid if gpu else 'cpu'}.lock"
 
 
 def themes_dir() -> Path:

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 def _isolate(environment: pytest.MonkeyPatch, folder: Path) -> None:
     for variable, name in (
         ("XDG_CONFIG_HOME", "config"),
+        ("XDG_CACHE_HOME", "cache"),
         ("XDG_DATA_HOME", "data"),
         ("SDTUI_LOCKS_DIR", "locks"),
     ):

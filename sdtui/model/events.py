@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from sdtui.model.cell import Cell
 from sdtui.model.codec import DecodeError, decode, encode, finite
 from sdtui.model.machine import Interpreter, Machine
+from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Phase, Status
 
 SCHEMA_VERSION = 1
@@ -19,7 +20,11 @@ RunStatus = Literal["ok", "incomplete", "cancelled", "failed"]
 
 @dataclass(frozen=True)
 class RunStarted:
-    """One sitting of a run begins; a resumed run has several."""
+    """One sitting of a run begins; a resumed run has several.
+
+    Attributes:
+        probe: The device's matrix rates as they were known then; ``None`` where they were not.
+    """
 
     KIND: ClassVar[str] = "run.started"
     run: str
@@ -30,6 +35,7 @@ class RunStarted:
     device: str
     pid: int
     flags: Mapping[str, Any] = field(default_factory=dict)
+    probe: Probe | None = None
 
 
 @dataclass(frozen=True)

@@ -188,15 +188,21 @@ def worker_environ(
     compile_cache: Path | None = None,
 ) -> dict[str, str]:
     """Returns the environment variables of a worker, made from ours; arguments as of `start_worker`."""
-    ours = environments.variables(interpreter.name, environ)
-    ours.pop("PYTHONSAFEPATH", None)  # the worker is found in its working directory
-    ours["CUDA_VISIBLE_DEVICES"] = gpu_uuid or ""
+    ours = device_environ(environ, interpreter, gpu_uuid)
     ours["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    if gpu_uuid is None:
-        ours.setdefault("OMP_WAIT_POLICY", "passive")  # on a shared CPU, threads that spin starve one another
     if cell.weights == "random":
         ours["HF_HUB_OFFLINE"] = "1"
     return ours | _cache_environ(compile_cache)
+
+
+def device_environ(environ: Mapping[str, str], interpreter: Interpreter, gpu_uuid: str | None) -> dict[str, str]:
+    """Returns the environment variables of a process that sees one device; arguments as of `start_worker`."""
+    ours = environments.variables(interpreter.name, environ)
+    ours.pop("PYTHONSAFEPATH", None)  # the worker is found in its working directory
+    ours["CUDA_VISIBLE_DEVICES"] = gpu_uuid or ""
+    if gpu_uuid is None:
+        ours.setdefault("OMP_WAIT_POLICY", "passive")  # on a shared CPU, threads that spin starve one another
+    return ours
 
 
 def telling(environ: Mapping[str, str]) -> list[str]:

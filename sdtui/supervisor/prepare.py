@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from sdtui import environments, runs, settings
+from sdtui import environments, probes, runs, settings
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
@@ -35,19 +35,22 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
     """Resolves a plan's cells, device and environments.
 
     Raises:
-        UserError: The device is not there, an environment does not work, or no cell comes of the plan.
+        UserError: The device is not there, an environment does not work, no cell comes of the plan, or the file of
+            the device's measured matrix rates is damaged.
     """
     cells = expand(plan, load_catalog(settings.config_dir()))
     _refuse_folders_without_weights(cells)
     device = resolve_device(plan.device, os.environ)
     interpreters = environments.resolve(plan.environments, settings.load())
     environments.refuse_incomplete(interpreters)
+    machine = describe_machine(device.gpu)
     return Sitting(
         cells=cells,
-        machine=describe_machine(device.gpu),
+        machine=machine,
         environments=interpreters,
         device=plan.device,
         sdtui=VERSION,
+        probe=probes.known(machine),
         retry=retry,
         cold=plan.cold,
         trace=plan.trace,

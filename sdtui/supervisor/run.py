@@ -30,6 +30,7 @@ from sdtui.model.events import (
 )
 from sdtui.model.job import Job
 from sdtui.model.machine import Interpreter, Machine
+from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Phase, Status
 from sdtui.report.markdown import markdown
 from sdtui.supervisor import limits
@@ -51,6 +52,7 @@ class Sitting:
     Attributes:
         cells: All cells of the plan, in order.
         device: Of the plan, such as ``cuda:0``.
+        probe: The device's matrix rates, where they were measured before.
         retry: Statuses whose cells run again, besides those without a result.
         cold: Start every cell with an empty compile cache.
         trace: Make one more call per cell under torch.profiler.
@@ -62,6 +64,7 @@ class Sitting:
     environments: Sequence[Interpreter]
     device: str
     sdtui: str
+    probe: Probe | None = None
     retry: frozenset[Status] = frozenset()
     cold: bool = False
     trace: bool = False
@@ -179,6 +182,7 @@ class _Held:
             environments=tuple(sitting.environments),
             device=sitting.device,
             pid=os.getpid(),
+            probe=sitting.probe,
             flags={
                 "retry": sorted(sitting.retry),
                 "cold": sitting.cold,
@@ -204,10 +208,9 @@ class _Held:
         The way to it leads through a second lock, which whoever waits longest holds until it has the first: no later
         run overtakes it.
         """
-        gpu = self._sitting.machine.gpu
-        where, name = settings.locks_dir(), gpu.uuid if gpu else "cpu"
-        lock = locks.Lock(where / f"{name}.lock", shared_by_users=True)
-        queue = locks.Lock(where / f"{name}.queue.lock", shared_by_users=True)
+        path = settings.device_lock(self._sitting.machine.gpu)
+        lock = locks.Lock(path, shared_by_users=True)
+        queue = locks.Lock(path.with_suffix(".queue.lock"), shared_by_users=True)
         self._locks += [lock, queue]
         try:
             held = self._wait_for(lock, queue)

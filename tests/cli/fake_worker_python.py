@@ -1,6 +1,7 @@
 """What the tests' interpreter runs as a worker: it measures nothing, and plays the part that FAKE_WORKER names.
 
-``ok`` steps through every call, ``hang`` stops after its first step, ``unsupported`` refuses the mode.
+``ok`` steps through every call, ``hang`` stops after its first step, ``unsupported`` refuses the mode. As a probe,
+``ok`` answers, ``unsupported`` has no rate, and ``broken`` dies.
 """
 
 import json
@@ -13,9 +14,22 @@ STEPS = 4
 
 def main():
     descriptor = int(sys.argv[-2])
+    if "sdtui.worker.probe" in sys.argv:
+        answer_probe(descriptor)
+        return
     cell = json.loads(sys.stdin.readline())["cell"]
     with os.fdopen(descriptor, "w", buffering=1) as events:
         play(cell, events)
+
+
+def answer_probe(descriptor):
+    part = os.environ["FAKE_WORKER"]
+    if part == "broken":
+        sys.exit("ModuleNotFoundError: No module named 'torch'")
+    rate = {"precision": "float32", "size": 2048, "tflops": 0.125, "mad_tflops": 0.001, "count": 9}
+    rates, failures = ([], {"float32": "no such product"}) if part == "unsupported" else ([rate], {})
+    with os.fdopen(descriptor, "w") as result:
+        json.dump({"torch": "2.13.0", "rates": rates, "failures": failures}, result)
 
 
 def play(cell, events):

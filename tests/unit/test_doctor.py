@@ -281,10 +281,11 @@ def test_a_busy_gpu_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     by_subject: dict[str, list[Finding]] = {}
     for finding in findings:
         by_subject.setdefault(finding.subject, []).append(finding)
-    assert _levels(by_subject["cuda:0"]) == ["ok", "warning", "warning"]
+    assert _levels(by_subject["cuda:0"]) == ["ok", "warning", "warning", "info"]
     assert "1,559 MiB of memory free, less than the fp16 weights alone of" in by_subject["cuda:0"][1].message
     assert "sd-txt2img (2,034 MiB)" in by_subject["cuda:0"][1].message
-    assert _levels(by_subject["cuda:1"]) == ["ok", "ok"]
+    assert _levels(by_subject["cuda:1"]) == ["ok", "ok", "info"]
+    assert by_subject["cuda:1"][2].mend == "sdtui doctor --probe --device cuda:1"
     assert _levels(by_subject["runs directory"]) == ["ok"]
     assert not (tmp_path / "runs").exists(), "a diagnosis writes nothing"
 
