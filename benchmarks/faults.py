@@ -1,0 +1,353 @@
+"""How far a mode's output lies from no-compile's, and how far a deliberate fault's: what the output check rests on.
+
+    python benchmarks/faults.py --steps 8 50 -o faults.json
+    python benchmarks/faults.py --pipeline sd-controlnet --mode compile --steps 50
+    python benchmarks/faults.py --scale tiny --device cpu --mode no-compile bf16
+
+In one process, per pipeline and number of steps: each mode's output as it should be, and each fault's, made without
+compiling, once in the dtype that no-compile has and once in that of each other mode. Every output is held against that
+of no-compile, through the files that a worker keeps, by the same code as in a run. All eager modes and all faults come
+first, the compiling modes last. A row is printed, and the JSON written, as soon as it is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import gc
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+
+from sdtui.catalog.expand import expand
+from sdtui.catalog.load import load_catalog
+from sdtui.catalog.plans import resolve_plan
+from sdtui.distance import Distance, distance
+from sdtui.model.cell import Cell
+from sdtui.worker import options, outputs
+from sdtui.worker.build import build
+from sdtui.worker.call import arguments
+from sdtui.worker.clock import clock_for
+from sdtui.worker.timing import PipelineTimer
+
+PIPELINES = ("sd-txt2img", "sd-controlnet")
+MODES = (
+    "no-compile",
+    "channels-last",
+    "sdpa-attention",
+    "vanilla-attention",
+    "bf16",
+    "compile",
+    "compile-channels-last",
+)
+COARSER = {"float32": "float16", "float16": "bfloat16"}
+"""The wrong dtype of each: the next one that holds fewer digits."""
+
+Kwargs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong in a call.
+
+    Attributes:
+        arguments: Of the call, replaced.
+        timesteps: What the scheduler's timesteps become.
+        denoiser: Changes the positional and keyword arguments of each call of a denoiser; made afresh for each call of
+            the pipeline.
+        pipelines: Those that it can go wrong in; empty means all.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    timesteps: Callable[[torch.Tensor], torch.Tensor] | None = None
+    denoiser: Callable[[], Callable[[list[Any], Kwargs], None]] | None = None
+    pipelines: tuple[str, ...] = ()
+
+
+def stuck_timestep() -> Callable[[list[Any], Kwargs], None]:
+    """Gives the denoiser the first timestep at every step; its callers pass the timestep second."""
+    first: list[Any] = []
+
+    def change(args: list[Any], kwargs: Kwargs) -> None:  # noqa: ARG001
+        if not first:
+            first.append(args[1].clone())
+        args[1] = first[0]
+
+    return change
+
+
+def zeroed_embeddings() -> Callable[[list[Any], Kwargs], None]:
+    """Zeroes the prompt's embeddings; with guidance they are the second half of the batch."""
+
+    def change(args: list[Any], kwargs: Kwargs) -> None:  # noqa: ARG001
+        zeroed = kwargs["encoder_hidden_states"].clone()
+        zeroed[len(zeroed) // 2 :] = 0
+        kwargs["encoder_hidden_states"] = zeroed
+
+    return change
+
+
+def without(index: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Leaves out one timestep: the first at 0, the last at 1, that in the middle at 0.5."""
+
+    def change(timesteps: torch.Tensor) -> torch.Tensor:
+        at = round(index * (len(timesteps) - 1))
+        return torch.cat([timesteps[:at], timesteps[at + 1 :]])
+
+    return change
+
+
+FAULTS = {
+    "guidance dropped": Fault(arguments={"guidance_scale": 1.0}),
+    "timestep stuck": Fault(denoiser=stuck_timestep),
+    "first step missing": Fault(timesteps=without(0)),
+    "middle step missing": Fault(timesteps=without(0.5)),
+    "last step missing": Fault(timesteps=without(1)),
+    "prompt embeddings zeroed": Fault(denoiser=zeroed_embeddings),
+    "ControlNet residuals dropped": Fault(
+        arguments={"controlnet_conditioning_scale": 0.0}, pipelines=("sd-controlnet",)
+    ),
+}
+OTHER_SEED = "other seed (for scale, no fault)"
+
+
+class Bench:
+    """One cell's pipeline, in this process."""
+
+    def __init__(self, cell: Cell, device: str, dtype: str | None = None) -> None:
+        self._cell = cell
+        self._stage = cell.stages[0]
+        self._device = device
+        self._dtype: torch.dtype = getattr(torch, dtype or cell.dtype)
+        options.apply_global(cell.mode, device)
+        self.pipe = build(self._stage, cell.seed, device, self._dtype)
+        options.apply(cell.mode, self._stage, self.pipe)
+        self._timer = PipelineTimer(self.pipe, self._stage.denoisers[0], clock_for(device))
+
+    def write(self, folder: Path, name: str, steps: int, fault: Fault | None = None, seed: int | None = None) -> None:
+        """Makes one call and keeps its output as a worker does, under ``name``."""
+        cell = self._cell if seed is None else dataclasses.replace(self._cell, seed=seed)
+        kwargs = arguments(cell, self._stage, self._device, self._dtype, {}) | {"num_inference_steps": steps}
+        fault = fault or Fault()
+        with self._with(fault):
+            output, _ = self._timer.time(lambda: self.pipe(**{**kwargs, **fault.arguments}), _ignore)
+        outputs.save(output.images, self._timer.final_latents, folder, name)
+
+    def round_weights_to_fp8(self) -> None:
+        """Rounds the denoisers' matrices and kernels to e4m3, each tensor scaled to its range as fp8 inference does."""
+        for name in self._stage.denoisers:
+            for parameter in getattr(self.pipe, name).parameters():
+                if parameter.dim() >= 2:
+                    scale = parameter.abs().max().float() / torch.finfo(torch.float8_e4m3fn).max
+                    rounded = (parameter.float() / scale).to(torch.float8_e4m3fn).float() * scale
+                    parameter.data.copy_(rounded.to(parameter.dtype))
+
+    @contextlib.contextmanager
+    def _with(self, fault: Fault) -> Iterator[None]:
+        """Goes wrong as ``fault`` says while this is open."""
+        with contextlib.ExitStack() as stack:
+            if fault.denoiser:
+                change = fault.denoiser()
+                for name in self._stage.denoisers:
+                    hook = getattr(self.pipe, name).register_forward_pre_hook(_hook(change), with_kwargs=True)
+                    stack.callback(hook.remove)
+            if fault.timesteps:
+                scheduler = self.pipe.scheduler
+                scheduler.set_timesteps = _changed(type(scheduler).set_timesteps.__get__(scheduler), fault.timesteps)
+                stack.callback(delattr, scheduler, "set_timesteps")
+            yield
+
+
+def _hook(change: Callable[[list[Any], Kwargs], None]) -> Callable[..., tuple[tuple[Any, ...], Kwargs]]:
+    def hook(_: Any, args: tuple[Any, ...], kwargs: Kwargs) -> tuple[tuple[Any, ...], Kwargs]:
+        listed, changed = list(args), dict(kwargs)
+        change(listed, changed)
+        return tuple(listed), changed
+
+    return hook
+
+
+def _ignore(step: int, steps: int, ms: float, forwards: int) -> None:
+    """Takes what the timer says of a step."""
+
+
+def _changed(set_timesteps: Callable[..., None], change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., None]:
+    """Wraps a scheduler's ``set_timesteps``, which a pipeline calls to have the timesteps that it then goes along."""
+
+    def changed(*args: Any, **kwargs: Any) -> None:
+        set_timesteps(*args, **kwargs)
+        scheduler = set_timesteps.__self__  # type: ignore[attr-defined]
+        scheduler.timesteps = change(scheduler.timesteps)
+
+    return changed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output's distance from that of no-compile.
+
+    Attributes:
+        kind: ``rightful`` for a mode's own output, ``fault``, or ``scale`` for what is neither.
+        what: The mode, or the fault.
+        dtype: In which it was made.
+    """
+
+    pipeline: str
+    steps: int
+    kind: str
+    what: str
+    dtype: str
+    relative_l2: float
+    psnr_db: float | None
+    max_difference: int
+    seconds: float
+
+
+class Table:
+    """Makes the rows of one pipeline, for one or more numbers of steps."""
+
+    def __init__(self, cells: Mapping[str, Cell], device: str, steps: Sequence[int], folder: Path) -> None:
+        """Takes the cells by mode; ``no-compile`` is among them.
+
+        Args:
+            cells: Of one pipeline.
+            device: Where they run.
+            steps: Of each call.
+            folder: For the outputs.
+        """
+        self._cells = cells
+        self._base = cells["no-compile"]
+        self._device = device
+        self._steps = steps
+        self._folder = folder
+
+    def eager(self) -> Iterator[Row]:
+        """Yields no-compile against itself, every eager mode, and every fault in every dtype."""
+        bench = Bench(self._base, self._device)
+        for steps in self._steps:
+            bench.write(self._folder, self._against(steps), steps)
+            yield self._row(bench, steps, "rightful", "no-compile, once more", self._base.dtype)
+            yield self._row(bench, steps, "scale", OTHER_SEED, self._base.dtype, seed=self._base.seed + 1)
+        del bench
+        for name, cell in self._cells.items():
+            if not cell.mode.compile:
+                yield from self._mode(f"{name}, built anew" if name == "no-compile" else name, cell)
+        for dtype in dict.fromkeys(cell.dtype for cell in self._cells.values()):
+            yield from self._faults(dtype)
+
+    def compiled(self) -> Iterator[Row]:
+        """Yields every compiling mode; its second call is taken, as the first may not replay CUDA graphs yet."""
+        for name, cell in self._cells.items():
+            if cell.mode.compile:
+                torch._dynamo.reset()
+                yield from self._mode(name, cell)
+
+    def _mode(self, name: str, cell: Cell) -> Iterator[Row]:
+        bench = Bench(cell, self._device)
+        if cell.mode.compile:
+            bench.write(self._folder, "warm-up", self._steps[0])
+        for steps in self._steps:
+            yield self._row(bench, steps, "rightful", name, cell.dtype)
+
+    def _faults(self, dtype: str) -> Iterator[Row]:
+        bench = Bench(self._base, self._device, dtype)
+        for name, fault in FAULTS.items():
+            if not fault.pipelines or self._base.slot.pipeline in fault.pipelines:
+                for steps in self._steps:
+                    yield self._row(bench, steps, "fault", name, dtype, fault)
+        name = "weights rounded to fp8 (e4m3)"
+        bench.round_weights_to_fp8()
+        for steps in self._steps:
+            yield self._row(bench, steps, "fault", name, dtype)
+        del bench
+        if wrong := COARSER.get(dtype):
+            bench = Bench(self._base, self._device, wrong)
+            for steps in self._steps:
+                yield self._row(bench, steps, "fault", f"{wrong} in place of {dtype}", dtype)
+
+    def _against(self, steps: int) -> str:
+        return f"no-compile-{steps}"
+
+    def _row(
+        self,
+        bench: Bench,
+        steps: int,
+        kind: str,
+        what: str,
+        dtype: str,
+        fault: Fault | None = None,
+        seed: int | None = None,
+    ) -> Row:
+        start = time.perf_counter()
+        bench.write(self._folder, "output", steps, fault, seed)
+        found: Distance = distance(self._folder, "output", self._against(steps))
+        seconds = round(time.perf_counter() - start, 2)
+        return Row(self._base.slot.pipeline, steps, kind, what, dtype, **dataclasses.asdict(found), seconds=seconds)
+
+
+def cells(pipeline: str, modes: Sequence[str], scale: str, device: str, size: int | None, seed: int) -> dict[str, Cell]:
+    """Returns the cells of one pipeline by mode, ``no-compile`` first."""
+    catalog = load_catalog()
+    wanted = {"pipelines": [pipeline], "modes": list(dict.fromkeys(["no-compile", *modes])), "batch_sizes": [1]}
+    given = {"scale": scale, "device": device, "seed": seed, **({"size": size} if size else {})}
+    plan = resolve_plan(catalog, None, wanted | given, gpu_available=True)
+    return {cell.mode.name: cell for cell in expand(plan, catalog)}
+
+
+def rows(tables: Sequence[Table]) -> Iterator[Row]:
+    """Yields the rows of all tables, those of compiling modes last."""
+    for make in (Table.eager, Table.compiled):
+        for table in tables:
+            yield from make(table)
+            gc.collect()
+
+
+def line(row: Row) -> str:
+    """Writes a row for people."""
+    psnr = "equal" if row.psnr_db is None else f"{row.psnr_db:.1f} dB"
+    return (
+        f"{row.pipeline:<14} {row.steps:>3} steps  {row.kind:<8}  {row.dtype:<8}  {row.what:<34} "
+        f"rel L2 {row.relative_l2:<9.3g} {psnr:>8}  max {row.max_difference:>3}  {row.seconds:7.1f} s"
+    )
+
+
+def main() -> None:
+    """Prints every row, and writes them all as JSON after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pipeline", nargs="+", default=list(PIPELINES))
+    parser.add_argument("--mode", nargs="+", default=list(MODES), help="default: %(default)s")
+    parser.add_argument("--scale", default="full")
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--steps", nargs="+", type=int, default=[8])
+    parser.add_argument("--size", type=int, help="of the image in pixels; default: the pipeline's own")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--output", type=Path)
+    chosen = parser.parse_args()
+    device = torch.cuda.get_device_name() if chosen.device.startswith("cuda") else "CPU"
+    head = {"device": device, "torch": torch.__version__, "scale": chosen.scale, "seed": chosen.seed}
+    found: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        tables = []
+        for pipeline in chosen.pipeline:
+            (Path(folder) / pipeline).mkdir()
+            measured = cells(pipeline, chosen.mode, chosen.scale, chosen.device, chosen.size, chosen.seed)
+            tables.append(Table(measured, chosen.device, chosen.steps, Path(folder) / pipeline))
+        for row in rows(tables):
+            print(line(row), flush=True)
+            found.append(dataclasses.asdict(row))
+            if chosen.output:
+                chosen.output.write_text(json.dumps({**head, "rows": found}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
