@@ -134,7 +134,7 @@ class Bench:
         return Took(time.perf_counter() - start)
 
     def _on_step(self, step: int, steps: int, ms: float, forwards: int) -> None:
-        self.emitter.emit(Step(self.cell, 1, "main", step, steps, ms, forwards))
+        self.emitter.emit_soon(Step(self.cell, 1, "main", step, steps, ms, forwards))
 
     def _clocked(self, end_step: Callable[[], None]) -> Callable[[], None]:
         """Keeps what the host spends in sdtui's own code at each step: marking, reading marks, sending events."""

@@ -287,7 +287,7 @@ class Stamped:
     event: Event
 
 
-_TO_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_TO_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=encode).encode
 
 
 def to_line(stamped: Stamped) -> str:
@@ -296,7 +296,7 @@ def to_line(stamped: Stamped) -> str:
     What is no Unicode, such as a file name's raw bytes in an error message, becomes ``?``.
     """
     head = {"v": SCHEMA_VERSION, "t": round(stamped.t, 6), "kind": stamped.event.KIND}
-    line = _TO_JSON({**head, **encode(stamped.event)}) + "\n"
+    line = _TO_JSON({**head, **vars(stamped.event)}) + "\n"
     return line.encode(errors="replace").decode()
 
 

@@ -107,7 +107,7 @@ class _Measurement:
         kwargs = self._arguments(stage, stages)
 
         def on_step(step: int, steps: int, ms: float, forwards: int) -> None:
-            self._emitter.emit(Step(self._cell.id, call, stage.name, step, steps, round(ms, 4), forwards))
+            self._emitter.emit_soon(Step(self._cell.id, call, stage.name, step, steps, round(ms, 4), forwards))
 
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats()

@@ -39,6 +39,8 @@ class Recorder:
     def emit(self, event):
         self.events.append(event)
 
+    emit_soon = emit
+
     def flush(self):
         """Has kept nothing."""
 

@@ -146,6 +146,8 @@ def test_steps_are_sent_while_the_call_runs_and_flushed_after_it(tmp_path, monke
         def emit(self, event):
             seen.append(event.KIND)
 
+        emit_soon = emit
+
         def flush(self):
             seen.append("flush")
 

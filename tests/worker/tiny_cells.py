@@ -38,6 +38,8 @@ class Recorder:
     def emit(self, event):
         self.events.append(event)
 
+    emit_soon = emit
+
     def flush(self):
         self.flushes += 1
 
