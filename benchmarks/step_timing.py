@@ -213,11 +213,12 @@ def measure(cell: Cell, device: str, calls: int) -> Iterator[dict[str, Any]]:
         between.append(untraced_ms())
         restart()
         intervals, events = trace_call(loaded, on_gpu)
-        traced.append(_traced(intervals, events, on_gpu))
-        yield _state(cell, traced, before, between)
+        traced.append(traced_call(intervals, events, on_gpu))
+        yield {"cell": cell.id, **state(traced, before, between)}
 
 
-def _traced(intervals: list[float], events: list[dict[str, Any]], on_gpu: bool) -> dict[str, Any]:
+def traced_call(intervals: Sequence[float], events: Sequence[Mapping[str, Any]], on_gpu: bool) -> dict[str, Any]:
+    """Returns what a traced call's intervals are beside its trace."""
     ran = activities(events, on_gpu)
     *steps, loop = compare(intervals, by_step(ran, marks(events)))
     return {
@@ -232,11 +233,17 @@ def _traced(intervals: list[float], events: list[dict[str, Any]], on_gpu: bool) 
     }
 
 
-def _state(cell: Cell, traced: list[dict[str, Any]], before: list[float], between: list[float]) -> dict[str, Any]:
+def state(traced: Sequence[Mapping[str, Any]], before: list[float], between: list[float]) -> dict[str, Any]:
+    """Returns what calls showed so far.
+
+    Args:
+        traced: Each traced call, as `traced_call` tells it.
+        before: Loops in milliseconds, before anything was traced.
+        between: Of calls without the profiler between traced ones.
+    """
     deviations = [abs(step["deviation"]) for call in traced for step in call["steps"]]
     loop_ms, plain_ms = statistics.median(call["loop_ms"] for call in traced), statistics.median(before)
     return {
-        "cell": cell.id,
         "worst_deviation": max((call["deviation"] for call in traced), key=abs),
         "within_1_percent": all(abs(call["deviation"]) <= WITHIN for call in traced),
         "step_deviation_median": statistics.median(deviations),
@@ -253,17 +260,17 @@ def _state(cell: Cell, traced: list[dict[str, Any]], before: list[float], betwee
     }
 
 
-def line(state: Mapping[str, Any]) -> str:
+def line(told: Mapping[str, Any]) -> str:
     """Returns what a mode's calls showed."""
     return (
-        f"{state['cell']} on {state['device']}, torch {state['torch']}, {len(state['calls'])} traced calls: "
-        f"sum of intervals over the loop by the trace {state['worst_deviation']:+.3%} at worst, "
-        f"{'within' if state['within_1_percent'] else 'NOT within'} 1 %; "
-        f"steps {state['step_deviation_median']:.3%} apart in the median, {state['step_deviation_max']:.3%} at most, "
-        f"{state['steps_within_1_percent']} of {state['steps']} within 1 %, "
-        f"{state['steps_inside']} inside their brackets; "
-        f"loop {state['traced_loop_ms']:.2f} ms traced, {state['untraced_loop_ms']:.2f} ms not: "
-        f"{state['traced_over_untraced']:.3f} times as long; {state['calls'][-1]['activities']} activities in a call"
+        f"{told['cell']} on {told['device']}, torch {told['torch']}, {len(told['calls'])} traced calls: "
+        f"sum of intervals over the loop by the trace {told['worst_deviation']:+.3%} at worst, "
+        f"{'within' if told['within_1_percent'] else 'NOT within'} 1 %; "
+        f"steps {told['step_deviation_median']:.3%} apart in the median, {told['step_deviation_max']:.3%} at most, "
+        f"{told['steps_within_1_percent']} of {told['steps']} within 1 %, "
+        f"{told['steps_inside']} inside their brackets; "
+        f"loop {told['traced_loop_ms']:.2f} ms traced, {told['untraced_loop_ms']:.2f} ms not: "
+        f"{told['traced_over_untraced']:.3f} times as long; {told['calls'][-1]['activities']} activities in a call"
     )
 
 
@@ -277,8 +284,8 @@ def main() -> int:
     results: list[dict[str, Any]] = []
     for cell in pipelines.cells(chosen):
         results.append({})
-        for state in measure(cell, chosen.device, chosen.calls):
-            told = {"device": pipelines.device_name(chosen.device), "torch": torch.__version__, **state}
+        for found in measure(cell, chosen.device, chosen.calls):
+            told = {"device": pipelines.device_name(chosen.device), "torch": torch.__version__, **found}
             results[-1] = told
             if chosen.output:  # at each look, so that a run cut short still says what it found
                 chosen.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
