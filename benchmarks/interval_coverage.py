@@ -1,10 +1,12 @@
 """How often the interval of the median holds the true median, on made-up step times whose median is known.
 
     python benchmarks/interval_coverage.py
+    python benchmarks/interval_coverage.py --precision
 
-About a minute on one core, and the same figures every time. Each line is
-a kind of noise; its figures are the share of trials in which sdtui's interval held the true median, and the same for
-a bootstrap that draws single steps. docs/methodology.md says what to make of them.
+About a minute on one core, some ten with `--precision`, and the same figures every time. Each line is a kind of noise;
+its figures are the share of trials in which sdtui's interval held the true median, and the same for a bootstrap that
+draws single steps; with `--precision`, the share at the call at which the rule ended them, by the fewest measured calls
+that it asks for. docs/methodology.md says what to make of them.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from sdtui import bootstrap
 TRIALS = 200
 STEPS = 49
 MEDIAN_MS = 10.0
+STOPPED_TRIALS = 100
+TARGET = 0.01
+MOST = 50
 SCATTER = 0.03
 """Standard deviation of the steps of one call, relative to their median."""
 
@@ -62,8 +67,49 @@ def coverage(calls: int, correlation: float, apart: float) -> tuple[float, float
     return ours / TRIALS, usual / TRIALS
 
 
+def stopped(fewest: int, correlation: float, apart: float) -> tuple[float, float]:
+    """Returns how often the interval held the true median where a precision ended the calls, and after how many.
+
+    Args:
+        fewest: Measured calls that there must be.
+        correlation: See `coverage`.
+        apart: See `coverage`.
+    """
+    generator = np.random.default_rng(2)
+    held, made = 0, list[int]()
+    for _ in range(STOPPED_TRIALS):
+        calls: list[np.ndarray] = []
+        while True:
+            shift = apart * generator.standard_normal()
+            calls.append(MEDIAN_MS * (1 + SCATTER * (shift + noise(generator, correlation))))
+            if len(calls) < fewest:
+                continue
+            interval = bootstrap.median_interval(calls)
+            assert interval is not None
+            median = float(np.median(np.concatenate(calls)))
+            if max(interval.high - median, median - interval.low) <= TARGET * median or len(calls) == MOST:
+                break
+        held += interval.low <= MEDIAN_MS <= interval.high
+        made.append(len(calls))
+    return held / STOPPED_TRIALS, float(np.mean(made))
+
+
+def print_stopped() -> None:
+    """Prints the table of `--precision`."""
+    print("| Neighbours correlate | Calls differ | at least 2 calls | 3 calls | 5 calls |")
+    print("| --- | --- | --- | --- | --- |")
+    for apart in (0.0, 0.5):
+        for correlation in (0.3, 0.85):
+            found = [stopped(fewest, correlation, apart) for fewest in (2, 3, 5)]
+            cells = (f"{held:.0%} ({calls:.1f} calls)" for held, calls in found)
+            print(f"| {correlation:g} | {apart:g} | {' | '.join(cells)} |", flush=True)
+
+
 def main() -> None:
     """Prints the table."""
+    if "--precision" in sys.argv[1:]:
+        print_stopped()
+        return
     print("| Neighbours correlate | Calls differ | Calls | sdtui's interval | single steps |")
     print("| --- | --- | --- | --- | --- |")
     for apart in (0.0, 0.5):

@@ -114,6 +114,19 @@ def run(
     trace: Annotated[
         bool | None, typer.Option("--trace", help="Make one more call per cell, untimed, under torch.profiler.")
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision", metavar="SHARE", help="Call on until the median step is known so well, such as 1%."
+        ),
+    ] = None,
+    max_calls: Annotated[
+        str | None, typer.Option("--max-calls", metavar="N", help="Call at most so often for it; else 50 times.")
+    ] = None,
+    max_seconds: Annotated[
+        str | None,
+        typer.Option("--max-seconds", metavar="S", help="Measure at most so long for it; else 120 s per cell."),
+    ] = None,
     scale: Annotated[
         str | None,
         typer.Option("--scale", metavar="full|tiny", help="Take full size, or a few channels, which needs no GPU."),
@@ -145,6 +158,9 @@ def run(
         "prompt": prompt,
         "cold": cold,
         "trace": trace,
+        "precision": precision,
+        "max_calls": _number(max_calls),
+        "max_seconds": _number(max_seconds),
         "scale": scale,
         "weights": weights,
         "device": device,

@@ -125,7 +125,7 @@ def _run_line(record: RunRecord, progress: Progress, now: float, width: int, bar
     if record.sittings:
         parts.append(duration(now - record.sittings[-1].started_at))
     if progress.remaining_s and progress.remaining_s >= 1:
-        parts.append(f"about {duration(progress.remaining_s)} left")
+        parts.append(f"{progress.how_sure} {duration(progress.remaining_s)} left")
     share = progress.done / progress.total if progress.total else 0.0
     return _with_bar(f"{_GAP}run", share, _GAP.join(parts), width, bar)
 

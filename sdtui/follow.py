@@ -15,7 +15,7 @@ from sdtui import runs
 from sdtui.display import Display, duration
 from sdtui.model.events import CellFinished, CellPhase, CellStarted, Event, Log, RunStarted, Stamped, Telemetry
 from sdtui.progress import progress_of
-from sdtui.report import text
+from sdtui.report import precision, text
 
 _POLL_S = 0.1
 _STYLES = {"ok": "green", "cancelled": "yellow", "unsupported": "yellow"}
@@ -112,8 +112,9 @@ class Narrator:
         head = f"[{progress.done}/{progress.total}] {event.cell}:"
         started = self.record.cells[event.cell].started
         took = f" in {duration(t - started)}" if started else ""
-        reason = f": {event.reason}" if event.reason else ""
-        left = f" (about {duration(progress.remaining_s)} left)" if progress.remaining_s else ""
+        why = event.reason or (precision.said(event.precision) if event.precision else "")
+        reason = f": {why}" if why else ""
+        left = f" ({progress.how_sure} {duration(progress.remaining_s)} left)" if progress.remaining_s else ""
         tail = f"{_outcome(event)}{took}{reason}"
         style = _STYLES.get(event.status, "red")
         if not self._on_terminal:

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 
 from sdtui.model.events import Step
+from sdtui.model.precision import PrecisionRule
 from sdtui.runs import CellRecord, RunRecord
 
 RECENT_STEPS = 10
@@ -21,21 +22,25 @@ class Progress:
         total: Cells of the run.
         current: The cell that runs now.
         remaining_s: Estimate for the whole run; ``None`` until a step or a cell tells.
+        how_sure: ``about``, or ``up to`` where a precision decides how often the current cell is called.
     """
 
     done: int
     total: int
     current: CellRecord | None
     remaining_s: float | None
+    how_sure: str = "about"
 
 
 def progress_of(record: RunRecord, now: float) -> Progress:
     """Returns where a run stands at ``now`` (unix seconds)."""
     sitting = record.sittings[-1].started.sitting if record.sittings else 0
+    rule = record.sittings[-1].started.precision if record.sittings else None
     cells = list(record.cells.values())
     done = sum(1 for cell in cells if _is_done(cell, sitting))
     current = next((c for c in cells if c.started and not c.finished and c.sitting == sitting), None)
-    return Progress(done, len(cells), current, _remaining_s(cells, current, len(cells) - done, sitting, now))
+    remaining_s = _remaining_s(cells, current, len(cells) - done, sitting, now, rule)
+    return Progress(done, len(cells), current, remaining_s, "up to" if rule and current else "about")
 
 
 def recent_steps(cell: CellRecord) -> list[Step]:
@@ -61,7 +66,12 @@ def _is_done(cell: CellRecord, sitting: int) -> bool:
 
 
 def _remaining_s(
-    cells: list[CellRecord], current: CellRecord | None, left: int, sitting: int, now: float
+    cells: list[CellRecord],
+    current: CellRecord | None,
+    left: int,
+    sitting: int,
+    now: float,
+    rule: PrecisionRule | None,
 ) -> float | None:
     if not left:
         return 0.0
@@ -69,15 +79,28 @@ def _remaining_s(
     if current is None or current.started is None:
         return statistics.fmean(took) * left if took else None
     elapsed = max(0.0, now - current.started)
-    rest = _rest_of_cell_s(current)
+    rest = _rest_of_cell_s(current, rule)
     if took:
         usual = statistics.fmean(took)
         return (max(0.0, usual - elapsed) if rest is None else rest) + usual * (left - 1)
     return None if rest is None else rest + (elapsed + rest) * (left - 1)
 
 
-def _rest_of_cell_s(cell: CellRecord) -> float | None:
-    """Estimates what is left of a cell from the pace of its latest steps, stage by stage; ``None`` before the first."""
+def _rest_of_cell_s(cell: CellRecord, rule: PrecisionRule | None) -> float | None:
+    """Estimates what is left of a cell; ``None`` before the first step.
+
+    Where a precision decides, that is up to its limits, and no less than the calls that are made in any case.
+    """
+    least = _rest_of_calls_s(cell, cell.spec.calls)
+    most = _rest_of_calls_s(cell, rule.max_calls) if rule else least
+    if rule is None or least is None or most is None:
+        return least
+    measured_s = sum(call.wall_ms for call in cell.calls if call.call > 1) / 1000
+    return max(least, min(most, rule.max_seconds - measured_s))
+
+
+def _rest_of_calls_s(cell: CellRecord, calls: int) -> float | None:
+    """Estimates it for so many calls from the pace of the latest steps, stage by stage; ``None`` before the first."""
     if not cell.steps:
         return None
     rest_ms = 0.0
@@ -85,5 +108,5 @@ def _rest_of_cell_s(cell: CellRecord) -> float | None:
         taken = [step for step in cell.steps if step.stage == stage.name]
         pace_ms = statistics.median(step.ms for step in (taken or cell.steps)[-RECENT_STEPS:])
         steps = taken[-1].steps if taken else stage.steps
-        rest_ms += max(0, cell.spec.calls * steps - len(taken)) * pace_ms
+        rest_ms += max(0, calls * steps - len(taken)) * pace_ms
     return rest_ms / 1000

@@ -24,6 +24,9 @@ _KEYS = (
     "guidance",
     "dtype",
     "prompt",
+    "precision",
+    "max_calls",
+    "max_seconds",
 )
 
 

@@ -13,6 +13,7 @@ from sdtui.catalog.schema import PlanKeys, PlanTable, PresetTable, check
 from sdtui.catalog.toml_files import read_toml
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.plan import Plan
+from sdtui.model.precision import MAX_CALLS, MAX_SECONDS
 
 DEFAULT_PRESET = "docs"
 
@@ -33,6 +34,9 @@ FLAGS = {
     "prompt": "--prompt",
     "cold": "--cold",
     "trace": "--trace",
+    "precision": "--precision",
+    "max_calls": "--max-calls",
+    "max_seconds": "--max-seconds",
 }
 """The flag of each plan key that has one."""
 
@@ -82,6 +86,7 @@ def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, A
         asked = asked.replaced_by(preset(catalog, source, gpu))
     asked = asked.replaced_by(flags)
     _check_names(catalog, asked)
+    asked = _with_limits(asked)
     if not gpu_available:
         _check_device(asked, source)
     return _with_definitions(catalog, asked)
@@ -194,6 +199,23 @@ def _check_names(catalog: Catalog, asked: PartialPlan) -> None:
         twice = [value for index, value in enumerate(values) if value in values[:index]]
         if twice:
             raise UserError(f"{asked.origins[key]}: {twice[0]} is there twice, which makes the same cell twice")
+
+
+def _with_limits(asked: PartialPlan) -> PartialPlan:
+    """Completes what a precision needs, and refuses limits that limit nothing, or less than the calls to be made."""
+    limits = {"max_calls": max(MAX_CALLS, asked.values["calls"]), "max_seconds": MAX_SECONDS}
+    if asked.values.get("precision") is not None:
+        default = PartialPlan(limits, dict.fromkeys(limits, "default"))
+        asked = default.replaced_by(asked)
+        calls, most = asked.values["calls"], asked.values["max_calls"]
+        if most < calls:
+            raise UserError(f"{asked.origins['max_calls']}: {most} is less than the {calls} calls made in any case")
+        return asked
+    for key in limits:
+        if key in asked.values:
+            wanted = "--precision 1%" if asked.origins[key] == FLAGS[key] else 'precision = "1%"'
+            raise UserError(f"{asked.origins[key]}: limits the calls of a precision, and there is none; add {wanted}")
+    return asked
 
 
 def _check_device(asked: PartialPlan, source: str | None) -> None:

@@ -12,12 +12,14 @@ import typing
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from sdtui.model.cell import AttentionProcessor, Dtype, InputSource, MemoryFormat, Scale
 from sdtui.model.errors import UserError, near, nearest
+from sdtui.model.precision import FEWEST_MEASURED
 from sdtui.model.results import Phase
+from sdtui.model.shares import parse_share
 
 Positive = Annotated[int, Field(ge=1)]
 Pixels = Annotated[int, Field(ge=8, multiple_of=8)]
@@ -29,6 +31,13 @@ def _device(text: str) -> str:
     if not re.fullmatch(r"cpu|cuda(:(\d+|(GPU|MIG)-[0-9A-Za-z-]+))?", text):
         raise ValueError("is no device; write 'cpu', 'cuda:N' or 'cuda:GPU-…' (a UUID)")
     return "cuda:0" if text == "cuda" else text
+
+
+def _share(value: Any) -> float:
+    share = parse_share(value if isinstance(value, str) else repr(value))
+    if not share:
+        raise ValueError("is no share; write it as 1% or 0.01")
+    return share
 
 
 class Table(BaseModel):
@@ -165,6 +174,9 @@ class PlanKeys(Table):
     prompt: str | None = None
     cold: bool | None = None
     trace: bool | None = None
+    precision: Annotated[float, BeforeValidator(_share)] | None = None
+    max_calls: Annotated[int, Field(ge=FEWEST_MEASURED + 1)] | None = None
+    max_seconds: Seconds | None = None
     timeouts: dict[Phase, Seconds] | None = None
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from sdtui.model.cell import Cell
 from sdtui.model.codec import DecodeError, decode, encode, finite
 from sdtui.model.machine import Interpreter, Machine
+from sdtui.model.precision import PrecisionReached, PrecisionRule
 from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Phase, Status
 
@@ -24,6 +25,7 @@ class RunStarted:
 
     Attributes:
         probe: The device's matrix rates as they were known then; ``None`` where they were not.
+        precision: Decides how often cells are called; ``None`` where their number of calls does.
     """
 
     KIND: ClassVar[str] = "run.started"
@@ -36,6 +38,7 @@ class RunStarted:
     pid: int
     flags: Mapping[str, Any] = field(default_factory=dict)
     probe: Probe | None = None
+    precision: PrecisionRule | None = None
 
 
 @dataclass(frozen=True)
@@ -224,6 +227,7 @@ class CellFinished:
         reason: One line; empty where the status is ok.
         summary: Added by the supervisor.
         traces: One per stage, where the plan asked for them.
+        precision: What it came to, where the plan asked for one and a cell ended ok. Added by the supervisor.
     """
 
     KIND: ClassVar[str] = "cell.finished"
@@ -234,6 +238,7 @@ class CellFinished:
     reason: str = ""
     summary: CellSummary | None = None
     traces: tuple[StageTrace, ...] = ()
+    precision: PrecisionReached | None = None
 
 
 WAITING = "waiting for "

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from sdtui.model.cell import Cell
 
+MORE = b"more\n"
+ENOUGH = b"enough\n"
+"""The answers that a worker gets on its control descriptor."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -15,9 +19,12 @@ class Job:
         device: As the worker's torch counts: ``cuda:0`` (the supervisor shows it that GPU alone) or ``cpu``.
         outputs: Folder for the last image and final latents.
         trace: Whether to make one more call under torch.profiler.
+        control: Descriptor on which the supervisor answers, after each call from the cell's last on, whether there is
+            another one (`MORE`, `ENOUGH`); ``None`` makes the cell's calls and no more.
     """
 
     cell: Cell
     device: str
     outputs: str
     trace: bool = False
+    control: int | None = None

@@ -21,6 +21,10 @@ class Plan:
         size: Width and height of the output, in pixels.
         cold: Start every cell with an empty compile cache.
         trace: Make one more call per cell under torch.profiler.
+        precision: Share of the median step within which its interval must lie before the calls end, such as 0.01;
+            ``None`` makes ``calls`` calls.
+        max_calls: Calls after which they end in any case; given where ``precision`` is.
+        max_seconds: Of measured calls, likewise.
         timeouts: Longest silence of a worker by phase, in seconds; phases that are left out keep sdtui's own.
         mode_definitions: Modes of the person's own, by name: TOML tables of the catalog's schema.
         pipeline_definitions: Pipelines of the person's own, likewise.
@@ -42,6 +46,9 @@ class Plan:
     prompt: str | None = None
     cold: bool = False
     trace: bool = False
+    precision: float | None = None
+    max_calls: int | None = None
+    max_seconds: float | None = None
     timeouts: Mapping[Phase, float] = field(default_factory=dict)
     mode_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pipeline_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

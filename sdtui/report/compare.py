@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +10,7 @@ from sdtui import bootstrap, statistics
 from sdtui.flags import Flag
 from sdtui.model.errors import UserError
 from sdtui.model.results import Interval, StageSummary, StepStatistics
+from sdtui.model.shares import parse_share
 from sdtui.report.detail import ending
 from sdtui.report.differences import Difference, differences
 from sdtui.report.merge import Result, results_of
@@ -153,9 +153,8 @@ def parse_threshold(text: str) -> float:
     Raises:
         UserError: It is none from 0 to 1 (exclusive).
     """
-    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)\s*(%?)", text.strip(), re.ASCII)
-    share = float(found[1]) / (100 if found[2] else 1) if found else 1.0
-    if share >= 1:
+    share = parse_share(text)
+    if share is None:
         raise UserError(f"--fail-on-regression: '{text}' is no share of speed; write it as 3% or 0.03")
     return share
 

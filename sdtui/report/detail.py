@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sdtui import readings
 from sdtui.model.results import PHASES, Interval, StageSummary
-from sdtui.report import text
+from sdtui.report import precision, text
 from sdtui.report.cost import Price
 from sdtui.report.merge import Result
 from sdtui.report.tables import grouped
@@ -32,6 +32,7 @@ def sections(results: Sequence[Result], run_marks: dict[Path, str], price: Price
         tables = (
             ("Speed", _speed(members, run_marks, price)),
             ("Step times", _step_times(members)),
+            ("Precision", precision.table(members)),
             ("Where an image's time goes", _split(members)),
             ("Memory and power" if members[0].on_gpu else "Memory and CPU", _resources(members)),
             ("Phases", _phases(members)),

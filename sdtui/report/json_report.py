@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sdtui.model.codec import encode
-from sdtui.report import comparison, tables
+from sdtui.report import comparison, precision, tables
 from sdtui.report.comparison import Comparison
 from sdtui.report.cost import Price
 from sdtui.report.merge import Result, merge, ordered
@@ -81,6 +81,7 @@ def figures(result: Result) -> dict[str, Any]:
         "summary": encode(result.summary),
         "flags": encode(result.flags),
         "energy": encode(result.energy),
+        "precision": encode(precision.reached(result)),
     }
 
 

@@ -9,7 +9,7 @@ from sdtui.energy import SHORTEST_S
 from sdtui.flags import MEANINGS
 from sdtui.model.cell import Cell, Stage
 from sdtui.model.errors import UserError
-from sdtui.report import text
+from sdtui.report import precision, text
 from sdtui.report.merge import Result
 from sdtui.runs import PLAN, RunRecord
 
@@ -97,6 +97,7 @@ def _general(results: Sequence[Result]) -> list[str]:
         ("if-cascade" in pipelines, _CASCADE),
         (any(spec.scale == "tiny" for spec in specs), _TINY),
         (any(spec.variant for spec in specs), _VARIANT),
+        (any(precision.reached(result) for result in results), precision.NOTE),
         (any(result.summary.stages for result in results), _INTERVALS),
         (any(result.on_gpu and result.summary.stages for result in results), _ENERGY),
     ]

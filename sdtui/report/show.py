@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from sdtui.model.codec import encode
-from sdtui.report import text
+from sdtui.report import precision, text
 from sdtui.report.detail import ending
 from sdtui.report.json_report import figures
 from sdtui.report.merge import Result, results_of
@@ -34,6 +34,9 @@ def show_text(record: RunRecord, state: str) -> str:
     lines += [f"{result.spec.id:<{width}}  {_outcome(result, state)}".rstrip() for result in results]
     raised = [f"{result.spec.id:<{width}}  {flag}" for result in results for flag in result.flags]
     lines += ["", "flags", *raised] if raised else []
+    reached = ((result, precision.reached(result)) for result in results)
+    known = [f"{result.spec.id:<{width}}  {precision.said(found)}" for result, found in reached if found]
+    lines += ["", "precision", *known] if known else []
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

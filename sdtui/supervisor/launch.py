@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,14 +11,14 @@ import site
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sdtui
 from sdtui import environments, runs, settings
 from sdtui.model.cell import Cell
 from sdtui.model.codec import encode
-from sdtui.model.job import Job
+from sdtui.model.job import ENOUGH, MORE, Job
 from sdtui.model.machine import Interpreter
 
 _SEEN_BY_WORKERS = ("__init__.py", "model", "worker")
@@ -56,11 +57,15 @@ class Worker:
     """A launched worker: its process (leader of its own group) and the two descriptors it speaks through.
 
     As a context manager it leaves nothing of the worker behind.
+
+    Attributes:
+        control: Where a worker that asks whether to go on is answered; ``None`` where it does not ask.
     """
 
     process: subprocess.Popen[bytes]
     events: int
     output: int
+    control: int | None = None
 
     def __enter__(self) -> Worker:
         return self
@@ -69,8 +74,16 @@ class Worker:
         self.end()
         os.close(self.events)
         os.close(self.output)
+        if self.control is not None:
+            os.close(self.control)
         assert self.process.stdin is not None
         self.process.stdin.close()
+
+    def answer(self, enough: bool) -> None:
+        """Tells the worker, which waits for it, whether the calls it made are enough."""
+        assert self.control is not None
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):  # it is gone, or never reads: its own end says so
+            os.write(self.control, ENOUGH if enough else MORE)
 
     def sweep(self) -> None:
         """Kills the worker and whatever it started in its process group."""
@@ -101,7 +114,12 @@ def worker_path(cache_dir: Path) -> Path:
 
 
 def start_worker(
-    job: Job, interpreter: Interpreter, gpu_uuid: str | None, path: Path, compile_cache: Path | None = None
+    job: Job,
+    interpreter: Interpreter,
+    gpu_uuid: str | None,
+    path: Path,
+    compile_cache: Path | None = None,
+    asks: bool = False,
 ) -> Worker:
     """Starts a worker and hands it its job.
 
@@ -111,12 +129,16 @@ def start_worker(
         gpu_uuid: The one GPU it may see; ``None`` hides all.
         path: From `worker_path`.
         compile_cache: Where Inductor and Triton keep what they compile; ``None`` leaves them to their own.
+        asks: Whether it asks, after the cell's calls, if there is another one.
 
     Raises:
         OSError: The interpreter cannot be started.
     """
     events_read, events_write = os.pipe()
     output_read, output_write = os.pipe()
+    control_read, control_write = os.pipe() if asks else (None, None)
+    for_worker = [events_write, *([] if control_read is None else [control_read])]
+    ours = [events_read, output_read, *([] if control_write is None else [control_write])]
     command = [interpreter.python, "-u", "-m", "sdtui.worker", str(events_write), str(os.getpid())]
     try:
         process = subprocess.Popen(
@@ -127,20 +149,20 @@ def start_worker(
             stdin=subprocess.PIPE,
             stdout=output_write,
             stderr=output_write,
-            pass_fds=(events_write,),
+            pass_fds=for_worker,
             process_group=0,
         )
     except OSError:
-        os.close(events_read)
-        os.close(output_read)
+        for descriptor in ours:
+            os.close(descriptor)
         raise
     finally:
-        os.close(events_write)
-        os.close(output_write)
-    for descriptor in (events_read, output_read):
+        for descriptor in (*for_worker, output_write):
+            os.close(descriptor)
+    for descriptor in ours:
         os.set_blocking(descriptor, False)
-    _hand_over(process, job)
-    return Worker(process, events_read, output_read)
+    _hand_over(process, replace(job, control=control_read))
+    return Worker(process, events_read, output_read, control_write)
 
 
 def start_supervisor(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:

@@ -13,6 +13,7 @@ from sdtui.catalog.plans import resolve_plan
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
+from sdtui.model.precision import PrecisionRule
 from sdtui.model.results import Status
 from sdtui.supervisor import limits
 from sdtui.supervisor.run import Sitting
@@ -54,8 +55,15 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         retry=retry,
         cold=plan.cold,
         trace=plan.trace,
+        precision=_rule(plan),
         silence_s={**limits.SILENCE_S, **plan.timeouts},
     )
+
+
+def _rule(plan: Plan) -> PrecisionRule | None:
+    if plan.precision is None or plan.max_calls is None or plan.max_seconds is None:
+        return None
+    return PrecisionRule(plan.precision, plan.max_calls, plan.max_seconds)
 
 
 def _refuse_folders_without_weights(cells: Iterable[Cell]) -> None:

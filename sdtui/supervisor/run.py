@@ -30,8 +30,10 @@ from sdtui.model.events import (
 )
 from sdtui.model.job import Job
 from sdtui.model.machine import Interpreter, Machine
+from sdtui.model.precision import PrecisionRule
 from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Phase, Status
+from sdtui.precision import Stopping
 from sdtui.report.markdown import markdown
 from sdtui.supervisor import limits
 from sdtui.supervisor.control import Control
@@ -56,6 +58,7 @@ class Sitting:
         retry: Statuses whose cells run again, besides those without a result.
         cold: Start every cell with an empty compile cache.
         trace: Make one more call per cell under torch.profiler.
+        precision: Decides how often cells are called; ``None`` where their number of calls does.
         silence_s: Longest silence of a worker by phase, in seconds.
     """
 
@@ -68,6 +71,7 @@ class Sitting:
     retry: frozenset[Status] = frozenset()
     cold: bool = False
     trace: bool = False
+    precision: PrecisionRule | None = None
     silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)
 
 
@@ -189,6 +193,7 @@ class _Held:
                 "trace": sitting.trace,
                 "variables": self._variables(),
             },
+            precision=sitting.precision,
         )
 
     def _variables(self) -> list[str]:
@@ -264,13 +269,21 @@ class _Held:
                 return
             with worker:
                 self._append(CellStarted(cell.id, self._number, worker.process.pid), started)
+                rule = self._sitting.precision
+                stopping = Stopping(rule, self._record.cells[cell.id]) if rule else None
                 around = Surroundings(
-                    self._take, lambda: self._reason_to_cancel(cell), self._signals, self._sitting.silence_s
+                    self._take,
+                    lambda: self._reason_to_cancel(cell),
+                    self._signals,
+                    self._sitting.silence_s,
+                    *([stopping.enough] if stopping else []),
                 )
                 watch = Watch(cell.id, worker, log, sampling, around)
                 ending = watch.run()
         finished = time.time()
-        self._end(replace(ending, summary=self._summary(cell.id, started, finished, watch)), finished)
+        summary = self._summary(cell.id, started, finished, watch)
+        precision = stopping.reached if stopping and ending.status == "ok" else None
+        self._end(replace(ending, summary=summary, precision=precision), finished)
 
     def _start_worker(self, cell: Cell) -> Worker | None:
         """Starts the cell's worker; where it cannot be started, ends the cell and returns ``None``."""
@@ -279,7 +292,8 @@ class _Held:
         job = Job(cell, device, str(self._folder / "outputs"), self._sitting.trace)
         try:
             path = worker_path(settings.cache_dir())
-            return start_worker(job, interpreter, self._gpu_uuid(), path, self._compile_cache())
+            asks = self._sitting.precision is not None
+            return start_worker(job, interpreter, self._gpu_uuid(), path, self._compile_cache(), asks)
         except OSError as error:
             if error.errno in _DISK:
                 raise

@@ -32,12 +32,15 @@ class Surroundings:
         idle: Is called at least every `limits.POLL_S` seconds; returns a reason to cancel the cell, or ``None``.
         signals: Wake the watch.
         silence_s: Longest silence by phase, in seconds.
+        enough: Says of a call that was recorded whether it was the last to be made; ``None`` where the worker does not
+            ask.
     """
 
     record: Callable[[Stamped], None]
     idle: Callable[[], str | None]
     signals: Signals
     silence_s: Mapping[Phase, float]
+    enough: Callable[[CallFinished], bool | None] = lambda _: None
 
 
 class Watch:
@@ -161,6 +164,8 @@ class Watch:
         if isinstance(event, (CellPhase, Step)) and event.call is not None:
             self._call = event.call
         self._around.record(stamped)
+        if isinstance(event, CallFinished) and (enough := self._around.enough(event)) is not None:
+            self._worker.answer(enough)
 
     def _sample(self, now: float) -> None:
         if self._finished is None and now >= self._sampler.next_due():

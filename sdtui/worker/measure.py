@@ -17,6 +17,7 @@ from sdtui.worker import options, outputs
 from sdtui.worker.build import build
 from sdtui.worker.call import arguments
 from sdtui.worker.clock import Clock, clock_for
+from sdtui.worker.control import Control
 from sdtui.worker.emitter import Emitter
 from sdtui.worker.outcome import classify
 from sdtui.worker.timing import PipelineTimer, Timing
@@ -76,11 +77,14 @@ class _Measurement:
         self._clock: Clock = clock_for(job.device)
         self._on_gpu = job.device.startswith("cuda")
         self._compilations = _compilation_meter() if job.cell.mode.compile else None
+        self._control = Control(job.control)
 
     def run(self) -> tuple[StageTrace, ...]:
         options.apply_global(self._cell.mode, self._job.device)
         stages = [self._load(stage) for stage in self._cell.stages]
-        for call in range(1, self._cell.calls + 1):
+        call = 0
+        while call < self._cell.calls or self._control.more():
+            call += 1
             self._enter(call)
             for loaded in stages:
                 self._call(loaded, call, stages)

@@ -1,7 +1,7 @@
 """What the tests' interpreter runs as a worker: it measures nothing, and plays the part that FAKE_WORKER names.
 
-``ok`` steps through every call, ``hang`` stops after its first step, ``unsupported`` refuses the mode. As a probe,
-``ok`` answers, ``unsupported`` has no rate, and ``broken`` dies.
+``ok`` steps through every call, ``hang`` stops after its first step, ``unsupported`` refuses the mode, ``noisy`` takes
+longer in every other call. As a probe, ``ok`` answers, ``unsupported`` has no rate, and ``broken`` dies.
 """
 
 import json
@@ -17,9 +17,9 @@ def main():
     if "sdtui.worker.probe" in sys.argv:
         answer_probe(descriptor)
         return
-    cell = json.loads(sys.stdin.readline())["cell"]
+    job = json.loads(sys.stdin.readline())
     with os.fdopen(descriptor, "w", buffering=1) as events:
-        play(cell, events)
+        play(job["cell"], job["control"], events)
 
 
 def answer_probe(descriptor):
@@ -32,7 +32,7 @@ def answer_probe(descriptor):
         json.dump({"torch": "2.13.0", "rates": rates, "failures": failures}, result)
 
 
-def play(cell, events):
+def play(cell, control, events):
     def tell(kind, **fields):
         events.write(json.dumps({"v": 1, "t": time.time(), "kind": kind, "cell": cell["id"], **fields}) + "\n")
 
@@ -41,18 +41,21 @@ def play(cell, events):
     if os.environ["FAKE_WORKER"] == "unsupported":
         tell("cell.finished", status="unsupported", phase="load", reason="no such attention here")
         return
-    for call in range(1, cell["calls"] + 1):
+    call = 0
+    while call < cell["calls"] or (control and os.read(control, 16) == b"more\n"):
+        call += 1
         if call < 3:
             tell("cell.phase", phase="warm-up" if call == 1 else "measure", call=call)
+        ms = 35.0 if os.environ["FAKE_WORKER"] == "noisy" and call % 2 else 25.0
         for step in range(1, STEPS + 1):
-            tell("step", call=call, stage="main", step=step, steps=STEPS, ms=25.0, forwards=1)
+            tell("step", call=call, stage="main", step=step, steps=STEPS, ms=ms, forwards=1)
             if os.environ["FAKE_WORKER"] == "hang":
                 sys.stdin.read()  # until the supervisor is gone
                 return
         spans = {"loop_ms": 100.0, "host_loop_ms": 101.0, "wall_ms": 125.0, "text_encoding_ms": 5.0}
         spans.update(denoising_ms=100.0, vae_ms=15.0, other_ms=5.0)
         tell("call.finished", call=call, stage="main", steps=STEPS, forwards=STEPS, **spans)
-    tell("cell.finished", status="ok", phase="measure", call=cell["calls"])
+    tell("cell.finished", status="ok", phase="measure", call=call)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ PLANS = {
     "option.toml": b'modes = ["mine"]\n[mode.mine]\nmemory_fromat = "channels_last"\n',
     "value.toml": b'modes = ["mine"]\n[mode.mine]\nmemory_format = "channel_last"\n',
     "shipped.toml": b'modes = ["compile"]\n[mode.compile]\nfuse_qkv = true\n',
+    "precise.toml": b"precision = 1\n",
+    "limits.toml": b"max_seconds = 30.0\n",
     "environment.toml": b'environments = ["nightly"]\n',
 }
 PIPELINES = "if, if-cascade, sd-controlnet, sd-img2img, sd-inpaint, sd-txt2img"
@@ -89,6 +91,11 @@ IN_A_PLAN = [
         "value.toml",
         "value.toml: mode.mine: memory_format: \"channel_last\" is not allowed; did you mean 'channels_last'?",
     ),
+    Case("precise.toml", "precise.toml: precision: 1 is no share; write it as 1% or 0.01"),
+    Case(
+        "limits.toml",
+        'limits.toml: max_seconds: limits the calls of a precision, and there is none; add precision = "1%"',
+    ),
     Case("shipped.toml", "shipped.toml: mode.compile: sdtui ships a 'compile'; choose another name"),
 ]
 IN_A_FLAG = [
@@ -110,6 +117,15 @@ IN_A_FLAG = [
     Case("--steps 1.5", "--steps: 1.5 is no whole number"),
     Case("--calls 0", "--calls: 0 is too small; the least is 1"),
     Case("--calls three", '--calls: "three" is no whole number'),
+    Case("--precision 1", '--precision: "1" is no share; write it as 1% or 0.01'),
+    Case("--precision 0%", '--precision: "0%" is no share; write it as 1% or 0.01'),
+    Case("--precision x", '--precision: "x" is no share; write it as 1% or 0.01'),
+    Case("--max-calls 9", "--max-calls: limits the calls of a precision, and there is none; add --precision 1%"),
+    Case("--max-seconds 9", "--max-seconds: limits the calls of a precision, and there is none; add --precision 1%"),
+    Case("--precision 1% --max-calls 5", "--max-calls: 5 is too small; the least is 6"),
+    Case("--precision 1% --max-calls x", '--max-calls: "x" is no whole number'),
+    Case("--precision 1% --max-seconds 0", "--max-seconds: 0 is too small; the least is 1"),
+    Case("--calls 9 --precision 1% --max-calls 8", "--max-calls: 8 is less than the 9 calls made in any case"),
     Case("--size 100", "--size: 100 is no multiple of 8; did you mean 96?"),
     Case("--guidance x", '--guidance: "x" is no number'),
     Case("--guidance nan", "--guidance: NaN is no finite number"),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sdtui.catalog.expand import expand
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plan_toml import plan_to_toml
 from sdtui.catalog.plans import FLAGS, resolve_plan
@@ -152,8 +153,23 @@ def test_the_docs_plan_is_readable():
 def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
     keys = set(Plan.__dataclass_fields__) - {"timeouts", "mode_definitions", "pipeline_definitions"}
     assert set(FLAGS) == keys
-    plan = resolve(steps=9, size=64, guidance=2.0, dtype="float32", prompt="x", cold=True, trace=True)
+    plan = resolve(steps=9, size=64, guidance=2.0, dtype="float32", prompt="x", cold=True, trace=True, precision="1%")
     assert set(tomllib.loads(plan_to_toml(plan))) == keys
+
+
+@pytest.mark.parametrize("text", ['"1%"', "0.01", '"0.01"'])
+def test_a_precision_has_limits_and_is_written_again(write, text):
+    plan = resolve(write(f'pipelines = ["sd-txt2img"]\nprecision = {text}\n'))
+    assert (plan.precision, plan.max_calls, plan.max_seconds) == (0.01, 50, 120.0)
+    assert resolve(write(plan_to_toml(plan))) == plan
+    assert resolve(write(f"precision = {text}\ncalls = 60\n")).max_calls == 60
+    assert resolve(write(f"precision = {text}\nmax_calls = 9\n"), max_seconds=7).max_calls == 9
+
+
+def test_a_precision_does_not_enter_a_cells_id():
+    assert [cell.id for cell in expand(resolve(precision="1%"), CATALOG)] == [
+        cell.id for cell in expand(resolve(), CATALOG)
+    ]
 
 
 def test_timeouts_are_read_and_written_again(write):

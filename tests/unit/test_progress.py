@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from sdtui import runs
 from sdtui.model.events import CellFinished, CellPhase, CellStarted, RunStarted, Stamped, Step
+from sdtui.model.precision import PrecisionRule
 from sdtui.progress import Progress, progress_of, rate_of, recent_steps
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "runs"
@@ -111,3 +113,29 @@ def test_what_an_earlier_sitting_left_is_still_to_do() -> None:
     assert (resumed.done, resumed.current, resumed.remaining_s) == (0, None, None)
     record.apply(Stamped(ending.t + 62, CellStarted(cell, 2, 7)))
     assert progress_of(record, ending.t + 63).current is record.cells[cell]
+
+
+def test_where_a_precision_decides_the_estimate_is_up_to_its_limits() -> None:
+    def remaining_s(rule: PrecisionRule | None) -> list[tuple[float, str]]:
+        """At each step of the first cell, from its second call on."""
+        record, found = runs.RunRecord(DOCS), []
+        for stamped in runs.Tail(DOCS).poll():
+            started = isinstance(stamped.event, RunStarted)
+            event = dataclasses.replace(stamped.event, precision=rule) if started else stamped.event  # type: ignore[call-arg]
+            record.apply(Stamped(stamped.t, event))
+            if isinstance(event, CellFinished):
+                return found
+            if isinstance(stamped.event, Step) and stamped.event.call > 1:
+                progress = progress_of(record, stamped.t)
+                assert progress.remaining_s is not None
+                found.append((progress.remaining_s, progress.how_sure))
+        raise AssertionError("no cell ended")
+
+    plain = remaining_s(None)
+    many, short, none = (remaining_s(PrecisionRule(0.01, *most)) for most in ((30, 1e6), (30, 0.5), (3, 1e6)))
+    assert {how for _, how in plain} == {"about"}
+    assert {how for _, how in many + short + none} == {"up to"}
+    assert all(bound > 2 * about for (bound, _), (about, _) in zip(many, plain, strict=True))
+    assert all(bound >= about for (bound, _), (about, _) in zip(short, plain, strict=True))
+    assert sum(bound for bound, _ in short) < sum(bound for bound, _ in many) / 2
+    assert [seconds for seconds, _ in none] == [seconds for seconds, _ in plain]
