@@ -228,6 +228,8 @@ class CellFinished:
         summary: Added by the supervisor.
         traces: One per stage, where the plan asked for them.
         precision: What it came to, where the plan asked for one and a cell ended ok. Added by the supervisor.
+        flops: By stage, the floating-point operations of one evaluation of its denoisers: the whole batch, guidance
+            included. Stages that could not be counted are missing.
     """
 
     KIND: ClassVar[str] = "cell.finished"
@@ -239,6 +241,7 @@ class CellFinished:
     summary: CellSummary | None = None
     traces: tuple[StageTrace, ...] = ()
     precision: PrecisionReached | None = None
+    flops: Mapping[str, float] = field(default_factory=dict)
 
 
 WAITING = "waiting for "

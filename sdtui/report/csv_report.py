@@ -10,6 +10,7 @@ from typing import Any
 from sdtui.model.codec import encode
 from sdtui.model.events import CallFinished
 from sdtui.report.merge import Result, merge, package
+from sdtui.roofline import flops_of, matrix_tflops
 from sdtui.runs import RunRecord
 
 CELL_COLUMNS = (
@@ -56,8 +57,9 @@ CALL_COLUMNS = (
 )
 """One call of one stage, as `CallFinished` says it."""
 
-RATE_COLUMNS = ("loop_its", "host_loop_its")
-"""Steps of this call's loop per second, by device events and by the host's clock."""
+RATE_COLUMNS = ("loop_its", "host_loop_its", "loop_tflops", "matrix_tflops")
+"""Steps of this call's loop per second, by device events and by the host's clock; the denoisers' operations per second
+over the same loop, by device events; and the device's measured matrix rate in the cell's precision."""
 
 _NO_CALL: list[Any] = [None] * (len(CALL_COLUMNS) + len(RATE_COLUMNS))
 
@@ -73,7 +75,7 @@ def csv_report(records: Iterable[RunRecord]) -> str:
     writer.writerow([*CELL_COLUMNS, *CALL_COLUMNS, *RATE_COLUMNS])
     for result in merge(records):
         cell = _cell_values(result)
-        rows = [_call_values(call) for call in result.record.calls]
+        rows = [_call_values(result, call) for call in result.record.calls]
         writer.writerows([_rounded(value) for value in (*cell, *row)] for row in rows or [_NO_CALL])
     return file.getvalue()
 
@@ -111,10 +113,14 @@ def _cell_values(result: Result) -> list[Any]:
     ]
 
 
-def _call_values(call: CallFinished) -> list[Any]:
+def _call_values(result: Result, call: CallFinished) -> list[Any]:
     values = encode(call)
+    stage = next(stage for stage in result.spec.stages if stage.name == call.stage)
+    flops = flops_of(result.record, stage)
     loops = (call.loop_ms, call.host_loop_ms)
     return [
         *(values[column] for column in CALL_COLUMNS),
         *(call.steps * 1000 / loop_ms if loop_ms > 0 else None for loop_ms in loops),
+        flops * call.forwards / call.loop_ms / 1e9 if flops and call.loop_ms > 0 else None,
+        matrix_tflops(result.spec, result.probe),
     ]

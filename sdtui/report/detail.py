@@ -33,6 +33,7 @@ def sections(results: Sequence[Result], run_marks: dict[Path, str], price: Price
             ("Speed", _speed(members, run_marks, price)),
             ("Step times", _step_times(members)),
             ("Precision", precision.table(members)),
+            ("Achieved rate", _rooflines(members)),
             ("Where an image's time goes", _split(members)),
             ("Memory and power" if members[0].on_gpu else "Memory and CPU", _resources(members)),
             ("Phases", _phases(members)),
@@ -111,6 +112,21 @@ def _step_times(results: Sequence[Result]) -> _Table:
                         _medians(stage),
                     ]
                 )
+    return header, rows
+
+
+def _rooflines(results: Sequence[Result]) -> _Table:
+    header = ["Cell", "Stage", "TFLOP per denoiser call", "Achieved TFLOP/s", "Measured matrix rate TFLOP/s"]
+    header += ["Share of it %", "it/s at 100 %"]
+    rows = []
+    for result in results:
+        for stage in result.roofline:
+            measured, share, floor = text.NOT_MEASURED, text.NOT_MEASURED, text.NONE
+            if stage.matrix_tflops is not None and stage.share is not None and stage.floor_its is not None:
+                measured = f"{text.significant(stage.matrix_tflops, 4)} ({stage.precision})"
+                share, floor = text.number(100 * stage.share), text.rate(stage.floor_its)
+            rates = (text.significant(stage.flops / 1e12, 4), text.significant(stage.tflops, 4), measured, share, floor)
+            rows.append([result.spec.id, stage.stage, *rates])
     return header, rows
 
 

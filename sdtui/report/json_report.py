@@ -82,6 +82,7 @@ def figures(result: Result) -> dict[str, Any]:
         "flags": encode(result.flags),
         "energy": encode(result.energy),
         "precision": encode(precision.reached(result)),
+        "roofline": encode(result.roofline),
     }
 
 

@@ -11,8 +11,10 @@ from sdtui.energy import Energy, energy
 from sdtui.flags import Flag, flags
 from sdtui.model.cell import Cell
 from sdtui.model.machine import Gpu
+from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Status
 from sdtui.report.text import NOT_AVAILABLE
+from sdtui.roofline import StageRoofline, roofline
 from sdtui.runs import CellRecord, RunRecord, SittingRecord
 
 
@@ -25,6 +27,7 @@ class Result:
         device: GPU model, or the CPU's name.
         gpu: What the cell's sitting used; ``None`` for a CPU.
         torch: Full version: the worker's own word, else the sitting's environment; ``None`` where neither says.
+        probe: The device's matrix rates, where they were known when the cell's sitting began.
     """
 
     run: RunRecord
@@ -32,6 +35,7 @@ class Result:
     device: str
     gpu: Gpu | None
     torch: str | None
+    probe: Probe | None = None
 
     @property
     def on_gpu(self) -> bool:
@@ -72,6 +76,11 @@ class Result:
     def energy(self) -> Energy | None:
         """Energy per image; ``None`` where it is not available."""
         return energy(self.record)
+
+    @cached_property
+    def roofline(self) -> tuple[StageRoofline, ...]:
+        """What each stage achieved of the device's matrix rate; stages that were not counted are missing."""
+        return roofline(self.record, self.summary, self.probe)
 
     @property
     def its(self) -> tuple[float, ...]:
@@ -139,6 +148,7 @@ def _result(run: RunRecord, record: CellRecord) -> Result:
         device=machine.device_name if machine else NOT_AVAILABLE,
         gpu=machine.gpu if machine else None,
         torch=package(run, record, "torch"),
+        probe=sitting.started.probe if sitting else None,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdtui.model.machine import Gpu, Interpreter
+from sdtui.model.probe import MatrixRate, Probe
 from sdtui.report import text
 from sdtui.runs import RunRecord, SittingRecord
 
@@ -30,6 +31,7 @@ def _facts(run: RunRecord, sitting: SittingRecord) -> list[tuple[str, str]]:
         ("finished", text.moment(sitting.finished_at)),
         ("device", text.available(started.device)),
         *_gpu_facts(machine.gpu),
+        *_rate_facts(started.probe),
         ("CPU", f"{text.available(machine.cpu)}, {machine.cpu_count} logical cores"),
         ("governor", text.available(machine.governor)),
         ("memory", _with_unit(machine.memory_mib, "MiB")),
@@ -59,6 +61,19 @@ def _gpu_facts(gpu: Gpu | None) -> list[tuple[str, str]]:
         ("MIG", text.available(gpu.mig)),
         ("ECC", text.available(gpu.ecc)),
     ]
+
+
+def _rate_facts(probe: Probe | None) -> list[tuple[str, str]]:
+    if probe is None:
+        return [("matrix rate", text.NOT_MEASURED)]
+    driver = f", driver {probe.driver}" if probe.driver else ""
+    how = f"measured {text.moment(probe.measured_at)} with torch {probe.found.torch}{driver}"
+    return [(f"matrix rate, {rate.precision}", f"{_rate(rate)}, {text.inline(how)}") for rate in probe.found.rates]
+
+
+def _rate(rate: MatrixRate) -> str:
+    median, mad = text.significant(rate.tflops, 4), text.significant(rate.mad_tflops, 2)
+    return f"{median} TFLOP/s (median of {rate.count} products of {rate.size} × {rate.size}, MAD {mad})"
 
 
 def _interpreter_fact(environment: Interpreter) -> tuple[str, str]:

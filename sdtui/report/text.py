@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from sdtui.model.results import Status
 
 NONE = "–"
 NOT_AVAILABLE = "not available"
+NOT_MEASURED = "not measured"
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 _INLINE = re.compile(r"[\\`*<|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 _LINK = re.compile(r"^\[|\]$|\[\^|\][(\[:]")
@@ -97,6 +99,12 @@ def distinct(labels: Sequence[str], names: Sequence[str]) -> list[str]:
 def number(value: float | None, decimals: int = 1) -> str:
     """Writes a figure with fixed decimals, ``–`` where there is none."""
     return NONE if value is None else f"{value:.{decimals}f}"
+
+
+def significant(value: float, digits: int) -> str:
+    """Writes a figure of any size with so many significant digits, and no exponent: ``0.0342``, ``1607``."""
+    decimals = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{max(0, decimals)}f}"
 
 
 def moment(t: float | None) -> str:

@@ -19,7 +19,9 @@ from sdtui.worker.call import arguments
 from sdtui.worker.clock import Clock, clock_for
 from sdtui.worker.control import Control
 from sdtui.worker.emitter import Emitter
+from sdtui.worker.flops import Evaluations
 from sdtui.worker.outcome import classify
+from sdtui.worker.reasons import one_line
 from sdtui.worker.timing import PipelineTimer, Timing
 from sdtui.worker.tracing import trace
 
@@ -44,6 +46,7 @@ class LoadedStage:
     stage: Stage
     pipe: Any
     timer: PipelineTimer
+    evaluations: Evaluations
     images: Any = None
 
 
@@ -51,13 +54,13 @@ def measure(job: Job, emitter: Emitter) -> None:
     """Runs the cell to its end, whatever that is, and emits ``cell.finished``."""
     progress = Progress()
     try:
-        traces = _Measurement(job, emitter, progress).run()
+        traces, flops = _Measurement(job, emitter, progress).run()
     except Exception as error:
         traceback.print_exc()
         status, reason = classify(error, progress.phase)
         emitter.emit(CellFinished(job.cell.id, status, progress.phase, progress.call, reason))
     else:
-        emitter.emit(CellFinished(job.cell.id, "ok", progress.phase, progress.call, traces=traces))
+        emitter.emit(CellFinished(job.cell.id, "ok", progress.phase, progress.call, traces=traces, flops=flops))
     emitter.flush()
 
 
@@ -79,7 +82,7 @@ class _Measurement:
         self._compilations = _compilation_meter() if job.cell.mode.compile else None
         self._control = Control(job.control)
 
-    def run(self) -> tuple[StageTrace, ...]:
+    def run(self) -> tuple[tuple[StageTrace, ...], dict[str, float]]:
         options.apply_global(self._cell.mode, self._job.device)
         stages = [self._load(stage) for stage in self._cell.stages]
         call = 0
@@ -90,12 +93,13 @@ class _Measurement:
                 self._call(loaded, call, stages)
             self._emitter.flush()
         self._check(stages)
-        return self._traces(stages) if self._job.trace else ()
+        return self._traces(stages) if self._job.trace else (), self._flops(stages)
 
     def _load(self, stage: Stage) -> LoadedStage:
         pipe = build(stage, self._cell.seed, self._job.device, self._dtype)
         options.apply(self._cell.mode, stage, pipe)
-        return LoadedStage(stage, pipe, PipelineTimer(pipe, stage.denoisers[0], self._clock))
+        timer = PipelineTimer(pipe, stage.denoisers[0], self._clock)
+        return LoadedStage(stage, pipe, timer, Evaluations(pipe, stage.denoisers))
 
     def _enter(self, call: int) -> None:
         """Enters the call's phase: the first compiles or warms up, the others are measured."""
@@ -138,6 +142,18 @@ class _Measurement:
         name = self._cell.id if len(stages) == 1 else f"{self._cell.id}.{loaded.stage.name}"
         folder = Path(self._job.outputs)
         return trace(loaded.stage.name, lambda: loaded.pipe(**kwargs), loaded.timer, folder, name)
+
+    def _flops(self, stages: list[LoadedStage]) -> dict[str, float]:
+        """Counts every stage's operations; a count that fails (a model that takes no meta tensors) is said."""
+        counted = {}
+        for loaded in stages:
+            try:
+                counted[loaded.stage.name] = loaded.evaluations.flops()
+            except Exception as error:
+                traceback.print_exc()
+                reason = one_line(f"{type(error).__name__}: {error}")
+                self._emitter.emit(Log(f"operations not counted: {reason}", "warning", self._cell.id))
+        return counted
 
     def _call_finished(self, call: int, stage: Stage, timing: Timing) -> CallFinished:
         allocated = torch.cuda.max_memory_allocated() / _MIB if self._on_gpu else None

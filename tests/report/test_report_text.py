@@ -14,6 +14,21 @@ def test_rate(its: float, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (1606.6, "1607"),
+        (798.21, "798.2"),
+        (1.6067, "1.607"),
+        (0.00004808, "0.00004808"),
+        (25705.0, "25705"),
+        (0.0, "0"),
+    ],
+)
+def test_significant(value: float, expected: str) -> None:
+    assert text.significant(value, 4) == expected
+
+
+@pytest.mark.parametrize(
     ("status", "call", "expected"),
     [
         ("oom", None, "OOM"),

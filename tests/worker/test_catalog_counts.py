@@ -7,6 +7,7 @@ import functools
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import diffusers
 import pytest
@@ -20,6 +21,7 @@ from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
 from sdtui.worker import call
 from sdtui.worker.build import build
+from sdtui.worker.flops import Evaluations
 
 COUNTS = Path(sdtui.catalog.__file__).parent / "counts.json"
 CATALOG = load_catalog()
@@ -115,6 +117,14 @@ def flops_per_step(stage):
     return total
 
 
+def flops_by_the_worker(stage):
+    """What a cell's worker counts, from denoisers that it sees at work."""
+    parts = {part.name: on_meta(part) for part in stage.components if part.name in stage.denoisers}
+    seen = Evaluations(SimpleNamespace(**parts), stage.denoisers)
+    flops_per_step(stage)
+    return seen.flops()
+
+
 def count(pipeline):
     return {
         stage.name: {"components": parameters(stage), "flops_per_step": flops_per_step(stage)}
@@ -125,6 +135,12 @@ def count(pipeline):
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_shipped_counts_are_those_of_the_rebuilt_components(pipeline):
     assert CATALOG.counts[pipeline] == count(pipeline)
+
+
+@pytest.mark.parametrize("pipeline", ["if", "sd-controlnet"])
+def test_a_worker_counts_the_same(pipeline):
+    for stage in cell_of(pipeline, "full").stages:
+        assert flops_by_the_worker(stage) == CATALOG.counts[pipeline][stage.name]["flops_per_step"]
 
 
 @pytest.mark.parametrize("key", PUBLISHED, ids="/".join)

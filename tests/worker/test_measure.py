@@ -51,7 +51,7 @@ def work(run):
 
 
 def test_cell_ends_ok_after_its_phases(run):
-    assert run.end == CellFinished(run.cell.id, "ok", "measure", CALLS)
+    assert run.end == CellFinished(run.cell.id, "ok", "measure", CALLS, flops=run.end.flops)
     assert run.of(CellPhase) == [CellPhase(run.cell.id, "warm-up", 1), CellPhase(run.cell.id, "measure", 2)]
     order = [type(event) for event in run.events if not isinstance(event, Step)]
     stages = len(run.cell.stages)
@@ -125,7 +125,7 @@ def test_prompt_and_guidance_reach_the_image(measured, changed):
 
 def test_the_first_of_one_call_is_warm_up_alone(measured):
     run = measured(cell_of())
-    assert run.end == CellFinished(run.cell.id, "ok", "warm-up", 1)
+    assert run.end == CellFinished(run.cell.id, "ok", "warm-up", 1, flops=run.end.flops)
 
 
 def test_events_through_a_pipe_are_those_of_the_schema(tmp_path):
