@@ -254,6 +254,7 @@ def _state(cell: Cell, samples: list[dict[str, Took]], update_us: list[float]) -
         "cell": cell.id,
         "rounds": len(samples),
         "host_us_per_step": round(float(np.mean(update_us)), 1),
+        "host_us_of_the_median_step": round(float(np.median(update_us)), 1),
         "ratios": {kind: _ratio(kind, samples) for kind in samples[0] if kind != "timed"},
         "median_s": {kind: float(np.median([sample[kind].seconds for sample in samples])) for kind in samples[0]},
         "samples": [

@@ -141,6 +141,7 @@ class PipelineTimer:
         self._reset()
         self._on_step = on_step
         self._clock.wait()
+        self._clock.restart()
         host_start = time.perf_counter()
         start = self._clock.mark()
         result = call()

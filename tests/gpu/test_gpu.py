@@ -86,6 +86,11 @@ def test_events_tell_time_in_order_and_add_up():
     intervals = [clock.between_ms(start, end) for start, end in itertools.pairwise(marks)]
     assert all(ms > 0 for ms in intervals)
     assert sum(intervals) == pytest.approx(clock.between_ms(marks[0], marks[-1]), abs=0.02)
+    clock.restart()
+    assert [clock.mark() for _ in marks] == marks  # the same events, recorded again
+    assert clock.mark() not in marks
+    clock.wait()
+    assert clock.between_ms(marks[0], marks[-1]) < sum(intervals)
 
 
 @pytest.mark.parametrize("pipeline", sorted(CATALOG.pipelines))
