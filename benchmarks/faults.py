@@ -140,7 +140,7 @@ class Bench:
         kwargs = arguments(cell, self._stage, self._device, self._dtype, {}) | {"num_inference_steps": steps}
         fault = fault or Fault()
         with self._with(fault):
-            output, _ = self._timer.time(lambda: self.pipe(**{**kwargs, **fault.arguments}), _ignore)
+            output, _ = self._timer.time(lambda: self.pipe(**{**kwargs, **fault.arguments}), lambda _: None)
         outputs.save(output.images, self._timer.final_latents, folder, name)
 
     def round_weights_to_fp8(self) -> None:
@@ -175,10 +175,6 @@ def _hook(change: Callable[[list[Any], Kwargs], None]) -> Callable[..., tuple[tu
         return tuple(listed), changed
 
     return hook
-
-
-def _ignore(step: int, steps: int, ms: float, forwards: int) -> None:
-    """Takes what the timer says of a step."""
 
 
 def _changed(set_timesteps: Callable[..., None], change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., None]:

@@ -49,7 +49,7 @@ from sdtui.worker.build import build
 from sdtui.worker.call import arguments
 from sdtui.worker.clock import clock_for
 from sdtui.worker.emitter import Emitter
-from sdtui.worker.timing import PipelineTimer
+from sdtui.worker.timing import PipelineTimer, StepTime
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("plain", "script", "sampled-10")
@@ -120,7 +120,7 @@ class Bench:
         loop_ms: list[float] = []
 
         def call() -> None:
-            _, timing = self.timer.time(lambda: self.pipe(**self.arguments()), self._on_step)
+            _, timing = self.timer.time(lambda: self.pipe(**self.arguments()), self._on_steps)
             loop_ms.append(timing.loop_ms)
 
         return Took(self.clocked_call(call).seconds, loop_ms[0] / 1000)
@@ -133,8 +133,8 @@ class Bench:
         self.clock.wait()
         return Took(time.perf_counter() - start)
 
-    def _on_step(self, step: int, steps: int, ms: float, forwards: int) -> None:
-        self.emitter.emit_soon(Step(self.cell, 1, "main", step, steps, ms, forwards))
+    def _on_steps(self, completed: Sequence[StepTime]) -> None:
+        self.emitter.emit(*(Step(self.cell, 1, "main", *step) for step in completed))
 
     def _clocked(self, end_step: Callable[[], None]) -> Callable[[], None]:
         """Keeps what the host spends in sdtui's own code at each step: marking, reading marks, sending events."""

@@ -186,7 +186,7 @@ def trace_call(loaded: pipelines.Loaded, on_gpu: bool) -> tuple[list[float], lis
     recorded = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     intervals: list[float] = []
     with profile(activities=recorded) as profiler:
-        loaded.timer.time(loaded.call, lambda *step: intervals.append(step[2]))
+        loaded.timer.time(loaded.call, lambda steps: intervals.extend(step.ms for step in steps))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(path))
@@ -200,7 +200,7 @@ def measure(cell: Cell, device: str, calls: int) -> Iterator[dict[str, Any]]:
     restart = annotate_marks(loaded.timer)
 
     def untraced_ms() -> float:
-        return float(loaded.timer.time(loaded.call, lambda *_, **__: None)[1].loop_ms)
+        return float(loaded.timer.time(loaded.call, lambda _: None)[1].loop_ms)
 
     for _ in range(3):
         untraced_ms()

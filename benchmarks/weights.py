@@ -46,6 +46,7 @@ from sdtui import bootstrap
 from sdtui.model.cell import Cell
 from sdtui.worker.compilation import CompilationMeter
 from sdtui.worker.random_weights import draw
+from sdtui.worker.timing import StepTime
 
 KINDS = ("default", "again", "seed-1", "seed-2", "seed-3", "x0.1", "x3", "trained-like", "zeros")
 HALF_WIDTH = 0.002
@@ -121,12 +122,10 @@ class Bench:
         """Makes one call with weights of a kind, up to the final latents; returns what it showed."""
         for name, values in self._values[kind].items():
             self._parameters[name].copy_(values)
-        steps: list[tuple[float, int]] = []
-        result, _ = self._loaded.timer.time(
-            lambda: self._loaded.call(output_type="latent"), lambda *step: steps.append((step[2], step[3]))
-        )
+        steps: list[StepTime] = []
+        result, _ = self._loaded.timer.time(lambda: self._loaded.call(output_type="latent"), steps.extend)
         end = time.monotonic()
-        settled = [ms for ms, forwards in steps[len(steps) // 2 :] if forwards == 1]
+        settled = [step.ms for step in steps[len(steps) // 2 :] if step.forwards == 1]
         figures = self._series.between(end - sum(settled) / 1e3, end)
         return {
             "its": len(settled) * 1e3 / sum(settled),

@@ -8,9 +8,6 @@ import time
 
 from sdtui.model.events import Event, Stamped, to_line
 
-SOON_S = 0.1
-"""Writing takes several times as long as making a line: lines that come faster than this go several at a time."""
-
 
 class Emitter:
     """Writes JSON lines to a descriptor: at once where the pipe has room, else kept until `flush`."""
@@ -20,21 +17,13 @@ class Emitter:
         os.set_inheritable(descriptor, False)
         self._descriptor = descriptor
         self._waiting = bytearray()
-        self._written = 0.0
 
-    def emit(self, event: Event) -> None:
-        """Sends one event, stamped now, and all that are kept. Never blocks."""
-        self._keep(event)
+    def emit(self, *events: Event) -> None:
+        """Sends events, stamped now, in one piece, and all that are kept before them. Never blocks."""
+        now = time.time()
+        for event in events:
+            self._waiting += to_line(Stamped(now, event)).encode()
         self._write()
-
-    def emit_soon(self, event: Event) -> None:
-        """Sends one event, stamped now, or keeps it for the next one where the last was sent but now. Never blocks."""
-        self._keep(event)
-        if time.monotonic() - self._written >= SOON_S:
-            self._write()
-
-    def _keep(self, event: Event) -> None:
-        self._waiting += to_line(Stamped(time.time(), event)).encode()
 
     def flush(self) -> None:
         """Sends what is kept, waiting for the reader. Call it between calls only."""
@@ -43,7 +32,6 @@ class Emitter:
             self._write()
 
     def _write(self) -> None:
-        self._written = time.monotonic()
         try:
             written = os.write(self._descriptor, self._waiting)
         except BlockingIOError:

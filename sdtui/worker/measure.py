@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from sdtui.worker.emitter import Emitter
 from sdtui.worker.flops import Evaluations
 from sdtui.worker.outcome import classify
 from sdtui.worker.reasons import one_line
-from sdtui.worker.timing import PipelineTimer, Timing
+from sdtui.worker.timing import PipelineTimer, StepTime, Timing
 from sdtui.worker.tracing import trace
 
 if TYPE_CHECKING:
@@ -114,12 +115,17 @@ class _Measurement:
         stage = loaded.stage
         kwargs = self._arguments(stage, stages)
 
-        def on_step(step: int, steps: int, ms: float, forwards: int) -> None:
-            self._emitter.emit_soon(Step(self._cell.id, call, stage.name, step, steps, round(ms, 4), forwards))
+        def on_steps(completed: Sequence[StepTime]) -> None:
+            self._emitter.emit(
+                *(
+                    Step(self._cell.id, call, stage.name, step, steps, round(ms, 4), forwards)
+                    for step, steps, ms, forwards in completed
+                )
+            )
 
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats()
-        output, timing = loaded.timer.time(lambda: loaded.pipe(**kwargs), on_step)
+        output, timing = loaded.timer.time(lambda: loaded.pipe(**kwargs), on_steps)
         loaded.images = output.images
         self._emitter.emit(self._call_finished(call, stage, timing))
 

@@ -9,12 +9,13 @@ marking, so an update does them at most ten times a second, for all steps since.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 
@@ -24,11 +25,24 @@ REPORT_EVERY_S = 0.1
 """Steps shorter than this are reported several at a time."""
 
 
-class OnStep(Protocol):
-    """Is told of each interval of the denoising loop once the device has completed it."""
+class StepTime(NamedTuple):
+    """One interval of the denoising loop.
 
-    def __call__(self, step: int, steps: int, ms: float, forwards: int) -> None:
-        """Takes the step (from 1), the total, the interval in milliseconds and its denoiser evaluations."""
+    Attributes:
+        step: Counted from 1.
+        steps: How many the call will have.
+        ms: Milliseconds.
+        forwards: Denoiser evaluations in the interval.
+    """
+
+    step: int
+    steps: int
+    ms: float
+    forwards: int
+
+
+OnSteps = Callable[[Sequence[StepTime]], object]
+"""Is told of intervals, in order, once the device has completed them."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ class PipelineTimer:
             clock: Of the pipeline's device.
         """
         self._clock = clock
-        self._on_step: OnStep | None = None
+        self._on_steps: OnSteps | None = None
         self._make_context: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
         self._context: AbstractContextManager[Any] = contextlib.nullcontext()
         self.final_latents: torch.Tensor | None = None
@@ -128,18 +142,18 @@ class PipelineTimer:
             vae.decode = self._spanned("vae", self._keeping_latents(vae.decode))
         getattr(pipe, denoiser).register_forward_pre_hook(self._count_forward)
 
-    def time(self, call: Callable[[], Any], on_step: OnStep) -> tuple[Any, Timing]:
+    def time(self, call: Callable[[], Any], on_steps: OnSteps) -> tuple[Any, Timing]:
         """Makes one call of the pipeline.
 
         Args:
             call: Calls the pipeline.
-            on_step: Is told of every step, in order.
+            on_steps: Is told of every step, in order, of several at a time where they are fast.
 
         Returns:
             What ``call`` returned, and its timing. A pipeline that never opened its bar has zero steps.
         """
         self._reset()
-        self._on_step = on_step
+        self._on_steps = on_steps
         self._clock.wait()
         self._clock.restart()
         host_start = time.perf_counter()
@@ -148,8 +162,7 @@ class PipelineTimer:
         end = self._clock.mark()
         self._clock.wait()
         wall_ms = (time.perf_counter() - host_start) * 1e3
-        while self._loop.pending:
-            self._report_step()
+        self._report(len(self._loop.pending))
         return result, self._timing(self._clock.between_ms(start, end), wall_ms)
 
     @contextlib.contextmanager
@@ -182,8 +195,7 @@ class PipelineTimer:
         if now < self._report_due:
             return
         self._report_due = now + REPORT_EVERY_S
-        while loop.pending and self._clock.reached(loop.pending[0].end):
-            self._report_step()
+        self._report(sum(1 for _ in itertools.takewhile(lambda i: self._clock.reached(i.end), loop.pending)))
 
     def end_loop(self) -> None:
         """Takes the host's time of the loop, as tqdm does when it closes."""
@@ -194,15 +206,18 @@ class PipelineTimer:
         self._spans = {"text": [], "vae": []}
         self._loop = _Loop()
 
-    def _report_step(self) -> None:
-        loop = self._loop
-        interval = loop.pending.popleft()
-        ms = self._clock.between_ms(interval.start, interval.end)
-        loop.steps += 1
-        loop.ms += ms
-        loop.forwards_in_steps += interval.forwards
-        if self._on_step is not None:
-            self._on_step(loop.steps, loop.total, ms, interval.forwards)
+    def _report(self, count: int) -> None:
+        """Reads the oldest ``count`` intervals, which the device has completed, and tells of them."""
+        loop, completed = self._loop, []
+        for _ in range(count):
+            interval = loop.pending.popleft()
+            ms = self._clock.between_ms(interval.start, interval.end)
+            loop.steps += 1
+            loop.ms += ms
+            loop.forwards_in_steps += interval.forwards
+            completed.append(StepTime(loop.steps, loop.total, ms, interval.forwards))
+        if completed and self._on_steps is not None:
+            self._on_steps(completed)
 
     def _timing(self, device_ms: float, wall_ms: float) -> Timing:
         loop = self._loop

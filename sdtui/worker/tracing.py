@@ -37,7 +37,7 @@ def trace(stage: str, call: Callable[[], Any], timer: PipelineTimer, folder: Pat
     on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with profile(activities=activities) as profiler, timer.around_loop(lambda: record_function(LOOP)):
-        timer.time(call, lambda *_, **__: None)
+        timer.time(call, lambda _: None)
     file = folder / f"{name}.trace.json.gz"
     profiler.export_chrome_trace(str(file))
     events = profiler.profiler.kineto_results.events()

@@ -36,10 +36,8 @@ class Recorder:
     def __init__(self):
         self.events = []
 
-    def emit(self, event):
-        self.events.append(event)
-
-    emit_soon = emit
+    def emit(self, *events):
+        self.events.extend(events)
 
     def flush(self):
         """Has kept nothing."""

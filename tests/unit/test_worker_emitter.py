@@ -36,29 +36,14 @@ def test_an_event_is_sent_at_once_where_there_is_room(pipe):
     assert from_line(os.read(reader, 65536)).event == step(1)
 
 
-def test_what_is_sent_soon_is_sent_several_at_a_time(pipe, monkeypatch):
+def test_events_that_come_together_are_sent_together(pipe, monkeypatch):
     reader, writer = pipe
-    clock = [50.0]
-    monkeypatch.setattr("sdtui.worker.emitter.time.monotonic", lambda: clock[0])
-    emitter, received = Emitter(writer), []
-    os.set_blocking(reader, False)
-
-    def arrived():
-        try:
-            return [from_line(line).event.step for line in os.read(reader, 65536).splitlines()]
-        except BlockingIOError:
-            return []
-
-    for number, now in enumerate((50.0, 50.04, 50.08, 50.12, 50.16), start=1):
-        clock[0] = now
-        emitter.emit_soon(step(number))
-        received.append(arrived())
-    assert received == [[1], [], [], [2, 3, 4], []]
-    emitter.emit(step(6))
-    assert arrived() == [5, 6]
-    emitter.emit_soon(step(7))
-    emitter.flush()
-    assert arrived() == [7]
+    written = []
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: written.append(len(data)) or write(descriptor, data))
+    Emitter(writer).emit(step(1), step(2), step(3))
+    assert len(written) == 1
+    assert [from_line(line).event for line in os.read(reader, 65536).splitlines()] == [step(1), step(2), step(3)]
 
 
 def test_a_full_pipe_never_blocks_and_flush_delivers_everything_in_order(pipe):

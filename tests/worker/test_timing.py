@@ -97,7 +97,7 @@ def timed(steps, loop=with_bar, lag=0.0, calls=1):
     seen = []
     for _ in range(calls):
         seen.clear()
-        result, timing_ = timer.time(pipe, lambda *step: seen.append(step))
+        result, timing_ = timer.time(pipe, seen.extend)
     assert result == "images"
     return seen, timing_, timer
 
@@ -134,7 +134,7 @@ def test_marks_are_reported_as_soon_as_the_device_is_seen_there():
                 reported.append(len(seen))
 
     pipe = Pipe(clock, [], loop)
-    PipelineTimer(pipe, "unet", clock).time(pipe, lambda *step: seen.append(step))
+    PipelineTimer(pipe, "unet", clock).time(pipe, seen.extend)
     assert reported == [0, 1, 2]
     assert len(seen) == 3
 
@@ -154,7 +154,7 @@ def test_fast_steps_are_reported_several_at_a_time(monkeypatch):
 
     clock = FakeClock()
     pipe = Pipe(clock, [], loop)
-    PipelineTimer(pipe, "unet", clock).time(pipe, lambda *step: seen.append(step))
+    PipelineTimer(pipe, "unet", clock).time(pipe, seen.extend)
     assert reported == [[10], [10], [10], [10, 20, 30, 40], [10, 20, 30, 40]]
     assert [(step, ms) for step, _, ms, _ in seen] == [(1, 10), (2, 20), (3, 30), (4, 40), (5, 50)]
 
@@ -168,7 +168,7 @@ def test_nothing_waits_for_the_device_while_the_call_runs():
         waits.append(clock.waits)
 
     pipe = Pipe(clock, STEPS, loop)
-    PipelineTimer(pipe, "unet", clock).time(pipe, lambda *step: None)
+    PipelineTimer(pipe, "unet", clock).time(pipe, lambda _: None)
     assert waits == [1]  # before the call
     assert clock.waits == 2  # and after it
 
@@ -245,9 +245,9 @@ def test_an_exception_in_a_call_leaves_the_next_one_clean():
 
     pipe.loop = failing
     with pytest.raises(ValueError):  # noqa: PT011
-        timer.time(pipe, lambda *step: None)
+        timer.time(pipe, lambda _: None)
     pipe.loop, seen = with_bar, []
-    _, timing_ = timer.time(pipe, lambda *step: seen.append(step))
+    _, timing_ = timer.time(pipe, seen.extend)
     assert seen == REPORTED
     assert astuple(timing_)[:3] == (4, 8, 100)
 
@@ -263,6 +263,6 @@ def test_pipeline_without_vae_and_text_spends_nothing_on_them():
             clock.now += 4
             bar.update()
 
-    _, timing_ = timer.time(call, lambda *step: None)
+    _, timing_ = timer.time(call, lambda _: None)
     assert (timing_.text_encoding_ms, timing_.vae_ms, timing_.denoising_ms, timing_.other_ms) == (0, 0, 4, 0)
     assert timer.final_latents is None

@@ -35,10 +35,8 @@ class Recorder:
         self.events: list[Event] = []
         self.flushes = 0
 
-    def emit(self, event):
-        self.events.append(event)
-
-    emit_soon = emit
+    def emit(self, *events):
+        self.events.extend(events)
 
     def flush(self):
         self.flushes += 1
@@ -53,8 +51,8 @@ class Measured:
         recorder, time = Recorder(), PipelineTimer.time
         names = iter(stage.name for _ in range(cell.calls) for stage in cell.stages)
 
-        def recording(timer, call, on_step):
-            result = time(timer, call, on_step)
+        def recording(timer, call, on_steps):
+            result = time(timer, call, on_steps)
             self.images.setdefault(next(names), []).append(result[0].images)
             return result
 
