@@ -32,8 +32,10 @@ import torch
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
-from sdtui.distance import Distance, distance
-from sdtui.model.cell import Cell
+from sdtui.check import limits_for, too_far
+from sdtui.distance import distance
+from sdtui.model.cell import Cell, Dtype
+from sdtui.model.results import Distance
 from sdtui.worker import options, outputs
 from sdtui.worker.build import build
 from sdtui.worker.call import arguments
@@ -134,14 +136,15 @@ class Bench:
         options.apply(cell.mode, self._stage, self.pipe)
         self._timer = PipelineTimer(self.pipe, self._stage.denoisers[0], clock_for(device))
 
-    def write(self, folder: Path, name: str, steps: int, fault: Fault | None = None, seed: int | None = None) -> None:
-        """Makes one call and keeps its output as a worker does, under ``name``."""
+    def write(self, folder: Path, name: str, steps: int, fault: Fault | None = None, seed: int | None = None) -> int:
+        """Makes one call, keeps its output as a worker does, under ``name``, and returns its denoiser evaluations."""
         cell = self._cell if seed is None else dataclasses.replace(self._cell, seed=seed)
         kwargs = arguments(cell, self._stage, self._device, self._dtype, {}) | {"num_inference_steps": steps}
         fault = fault or Fault()
         with self._with(fault):
-            output, _ = self._timer.time(lambda: self.pipe(**{**kwargs, **fault.arguments}), lambda _: None)
+            output, timing = self._timer.time(lambda: self.pipe(**{**kwargs, **fault.arguments}), lambda _: None)
         outputs.save(output.images, self._timer.final_latents, folder, name)
+        return timing.forwards
 
     def round_weights_to_fp8(self) -> None:
         """Rounds the denoisers' matrices and kernels to e4m3, each tensor scaled to its range as fp8 inference does."""
@@ -195,17 +198,21 @@ class Row:
     Attributes:
         kind: ``rightful`` for a mode's own output, ``fault``, or ``scale`` for what is neither.
         what: The mode, or the fault.
-        dtype: In which it was made.
+        dtype: Of the mode that it is held against no-compile as; a wrong dtype is made in another.
+        forwards: Denoiser evaluations of the call.
+        verdict: Whether the output check passes it, and where not, why.
     """
 
     pipeline: str
     steps: int
     kind: str
     what: str
-    dtype: str
+    dtype: Dtype
     relative_l2: float
     psnr_db: float | None
     max_difference: int
+    forwards: int
+    verdict: str
     seconds: float
 
 
@@ -226,12 +233,13 @@ class Table:
         self._device = device
         self._steps = steps
         self._folder = folder
+        self._forwards: dict[int, int] = {}
 
     def eager(self) -> Iterator[Row]:
         """Yields no-compile against itself, every eager mode, and every fault in every dtype."""
         bench = Bench(self._base, self._device)
         for steps in self._steps:
-            bench.write(self._folder, self._against(steps), steps)
+            self._forwards[steps] = bench.write(self._folder, self._against(steps), steps)
             yield self._row(bench, steps, "rightful", "no-compile, once more", self._base.dtype)
             yield self._row(bench, steps, "scale", OTHER_SEED, self._base.dtype, seed=self._base.seed + 1)
         del bench
@@ -255,7 +263,7 @@ class Table:
         for steps in self._steps:
             yield self._row(bench, steps, "rightful", name, cell.dtype)
 
-    def _faults(self, dtype: str) -> Iterator[Row]:
+    def _faults(self, dtype: Dtype) -> Iterator[Row]:
         bench = Bench(self._base, self._device, dtype)
         for name, fault in FAULTS.items():
             if not fault.pipelines or self._base.slot.pipeline in fault.pipelines:
@@ -280,15 +288,30 @@ class Table:
         steps: int,
         kind: str,
         what: str,
-        dtype: str,
+        dtype: Dtype,
         fault: Fault | None = None,
         seed: int | None = None,
     ) -> Row:
         start = time.perf_counter()
-        bench.write(self._folder, "output", steps, fault, seed)
-        found: Distance = distance(self._folder, "output", self._against(steps))
-        seconds = round(time.perf_counter() - start, 2)
-        return Row(self._base.slot.pipeline, steps, kind, what, dtype, **dataclasses.asdict(found), seconds=seconds)
+        forwards = bench.write(self._folder, "output", steps, fault, seed)
+        found = distance(self._folder, "output", self._against(steps))
+        return Row(
+            pipeline=self._base.slot.pipeline,
+            steps=steps,
+            kind=kind,
+            what=what,
+            dtype=dtype,
+            **dataclasses.asdict(found),
+            forwards=forwards,
+            verdict=self._verdict(found, dtype, forwards - self._forwards[steps]),
+            seconds=round(time.perf_counter() - start, 2),
+        )
+
+    def _verdict(self, found: Distance, dtype: Dtype, more_forwards: int) -> str:
+        counted = f"{more_forwards:+} denoiser evaluations" if more_forwards else ""
+        far = too_far(found, limits_for(dataclasses.replace(self._base, dtype=dtype), self._base))
+        reasons = ", ".join(reason for reason in (counted, far) if reason)
+        return f"failed: {reasons}" if reasons else "passed"
 
 
 def cells(pipeline: str, modes: Sequence[str], scale: str, device: str, size: int | None, seed: int) -> dict[str, Cell]:
@@ -313,7 +336,7 @@ def line(row: Row) -> str:
     psnr = "equal" if row.psnr_db is None else f"{row.psnr_db:.1f} dB"
     return (
         f"{row.pipeline:<14} {row.steps:>3} steps  {row.kind:<8}  {row.dtype:<8}  {row.what:<34} "
-        f"rel L2 {row.relative_l2:<9.3g} {psnr:>8}  max {row.max_difference:>3}  {row.seconds:7.1f} s"
+        f"rel L2 {row.relative_l2:<9.3g} {psnr:>8}  max {row.max_difference:>3}  {row.seconds:6.1f} s  {row.verdict}"
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from sdtui.model.results import Distance
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -19,23 +20,6 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "U8": "u1"}
 
 class OutputsError(Exception):
     """Two outputs cannot be compared; the message is one line."""
-
-
-@dataclass(frozen=True)
-class Distance:
-    """Between an output and the one it is held against.
-
-    Attributes:
-        relative_l2: Of the final latents of the whole batch (the pixels, where a pipeline has no latents): the norm of
-            the difference over the norm of what it is held against.
-        psnr_db: Peak signal-to-noise ratio of the first image, over its 8-bit values; ``None`` where the two images
-            are equal and it has no bound.
-        max_difference: Largest difference between two 8-bit values of the first image, 0 to 255.
-    """
-
-    relative_l2: float
-    psnr_db: float | None
-    max_difference: int
 
 
 def distance(folder: Path, name: str, against: str) -> Distance:
@@ -69,8 +53,8 @@ def _latents(path: Path) -> Floats:
     Read by hand: safetensors' own reader for numpy knows no bfloat16. Format: 8 bytes with the header's length, a JSON
     header, the bytes (https://github.com/huggingface/safetensors, "Format").
     """
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         end = 8 + int.from_bytes(data[:8], "little")
         entry = json.loads(data[8:end])["latents"]
         begin, stop = entry["data_offsets"]
@@ -79,7 +63,9 @@ def _latents(path: Path) -> Floats:
             values = (values.astype("<u4") << 16).view("<f4")
         floats: Floats = values.astype(np.float64).reshape(entry["shape"])
         return floats
-    except (ValueError, KeyError, TypeError) as error:
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputsError(f"{path.name} cannot be read: {type(error).__name__}: {error}") from error
 
 

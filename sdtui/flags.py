@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sdtui import readings
+from sdtui.check import Check
 from sdtui.model.machine import Gpu
 from sdtui.model.results import CellSummary, StageSummary, StepStatistics
 from sdtui.runs import CellRecord
 
-Name = Literal["unstable", "drifting", "host-bound", "throttled", "contended", "low-clock"]
+Name = Literal["differs", "unstable", "drifting", "host-bound", "throttled", "contended", "low-clock"]
 
 UNSTABLE_MAD = 0.05
 """Median absolute deviation of the steps, relative to their median."""
@@ -40,6 +41,7 @@ def _percent(share: float, decimals: int = 0) -> str:
 
 
 MEANINGS: dict[Name, str] = {
+    "differs": "the output is not that of no-compile, by more than rounding explains: the figures are of other work",
     "unstable": f"the steps' MAD is over {_percent(UNSTABLE_MAD)} of their median",
     "drifting": f"measured calls differ by over {_percent(DRIFT)} in their median step, and their intervals are apart",
     "host-bound": f"the GPU waits for the host: its utilisation in the measured calls is under {BUSY_PERCENT:.0f} %",
@@ -65,15 +67,17 @@ class Flag:
         return f"{self.name}: {self.evidence}"
 
 
-def flags(record: CellRecord, summary: CellSummary, gpu: Gpu | None) -> tuple[Flag, ...]:
+def flags(record: CellRecord, summary: CellSummary, gpu: Gpu | None, check: Check | None = None) -> tuple[Flag, ...]:
     """Judges the measured calls of a cell; what is not available raises no flag.
 
     Args:
         record: The cell's raw samples.
         summary: What `sdtui.statistics.summarise` made of them.
         gpu: The one it ran on; ``None`` without a GPU.
+        check: Of its output; ``None`` where there is nothing to check it against.
     """
     evidence: tuple[tuple[Name, str], ...] = (
+        ("differs", check.reason if check and check.verdict == "failed" else ""),
         ("unstable", _scatter(summary)),
         ("drifting", _drift(summary)),
         ("host-bound", _waiting(record, summary)),

@@ -12,8 +12,19 @@ from rich.padding import Padding
 from rich.text import Text
 
 from sdtui import runs
+from sdtui.check import check_output
 from sdtui.display import Display, duration
-from sdtui.model.events import CellFinished, CellPhase, CellStarted, Event, Log, RunStarted, Stamped, Telemetry
+from sdtui.model.events import (
+    CellChecked,
+    CellFinished,
+    CellPhase,
+    CellStarted,
+    Event,
+    Log,
+    RunStarted,
+    Stamped,
+    Telemetry,
+)
 from sdtui.progress import progress_of
 from sdtui.report import precision, text
 
@@ -106,6 +117,13 @@ class Narrator:
             self.say(f"[{progress.done + 1}/{progress.total}] {event.cell}: {event.phase}{call}")
         elif isinstance(event, CellFinished):
             self._tell_ending(event, t)
+        elif isinstance(event, CellChecked):
+            self._tell_check(event)
+
+    def _tell_check(self, event: CellChecked) -> None:
+        told = check_output(self.record.cells, self.record.cells[event.cell])
+        if told and told.verdict == "failed":
+            self.say(f"{event.cell}: differs: {told.reason}", "yellow")
 
     def _tell_ending(self, event: CellFinished, t: float) -> None:
         progress = progress_of(self.record, t)

@@ -19,6 +19,7 @@ from sdtui.model.errors import UserError, nearest
 from sdtui.model.events import (
     WAITING,
     CallFinished,
+    CellChecked,
     CellFinished,
     CellPhase,
     CellQueued,
@@ -60,6 +61,7 @@ class CellRecord:
     finished: CellFinished | None = None
     finished_at: float | None = None
     call_times: list[float] = field(default_factory=list)
+    checked: CellChecked | None = None
 
     @property
     def versions(self) -> dict[str, str | None]:
@@ -126,6 +128,8 @@ class RunRecord:
             record.telemetry.append((t, event))
         elif isinstance(event, CellFinished):
             record.finished, record.finished_at = event, t
+        elif isinstance(event, CellChecked):
+            record.checked = event
 
 
 # ------------------------------------------------------------------------------------------- creating and writing

@@ -12,7 +12,7 @@ from sdtui.model.codec import DecodeError, decode, encode, finite
 from sdtui.model.machine import Interpreter, Machine
 from sdtui.model.precision import PrecisionReached, PrecisionRule
 from sdtui.model.probe import Probe
-from sdtui.model.results import CellSummary, Phase, Status
+from sdtui.model.results import CellSummary, Distance, Phase, Status
 
 SCHEMA_VERSION = 1
 
@@ -244,6 +244,23 @@ class CellFinished:
     flops: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class CellChecked:
+    """A cell's output was held against another's, both of this run.
+
+    Attributes:
+        against: The other cell.
+        distance: Between the two; ``None`` where they do not compare.
+        reason: Why they do not, in one line.
+    """
+
+    KIND: ClassVar[str] = "cell.checked"
+    cell: str
+    against: str
+    distance: Distance | None
+    reason: str = ""
+
+
 WAITING = "waiting for "
 """How a log begins that says that the run waits for its device, and for whom."""
 
@@ -268,6 +285,7 @@ Event = (
     | CallFinished
     | Telemetry
     | CellFinished
+    | CellChecked
     | Log
 )
 KINDS: dict[str, type[Any]] = {
@@ -282,6 +300,7 @@ KINDS: dict[str, type[Any]] = {
         CallFinished,
         Telemetry,
         CellFinished,
+        CellChecked,
         Log,
     )
 }

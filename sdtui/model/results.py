@@ -42,6 +42,23 @@ class StepStatistics:
 
 
 @dataclass(frozen=True)
+class Distance:
+    """Between an output and the one that it is held against.
+
+    Attributes:
+        relative_l2: Of the final latents of the whole batch (the pixels, where a pipeline has no latents): the norm of
+            the difference over the norm of what it is held against.
+        psnr_db: Peak signal-to-noise ratio of the first image, over its 8-bit values; ``None`` where the two images
+            are equal and it has no bound.
+        max_difference: Largest difference between two 8-bit values of the first image, 0 to 255.
+    """
+
+    relative_l2: float
+    psnr_db: float | None
+    max_difference: int
+
+
+@dataclass(frozen=True)
 class CallSummary:
     """Figures of one call of one stage.
 

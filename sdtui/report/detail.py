@@ -37,6 +37,7 @@ def sections(results: Sequence[Result], run_marks: dict[Path, str], price: Price
             ("Where an image's time goes", _split(members)),
             ("Memory and power" if members[0].on_gpu else "Memory and CPU", _resources(members)),
             ("Phases", _phases(members)),
+            ("Output check", _checks(members)),
             ("What was compiled", _compilations(members)),
             ("Traced calls", _traces(members)),
         )
@@ -199,6 +200,28 @@ def _phases(results: Sequence[Result]) -> _Table:
         if result.summary.phase_seconds
     ]
     return ["Cell", *(f"{phase} s" for phase in PHASES)], rows
+
+
+def _checks(results: Sequence[Result]) -> _Table:
+    header = ["Cell", "Relative L2 of the latents", "At most", "PSNR of the image dB", "At least"]
+    rows = []
+    for result in results:
+        if told := result.check:
+            distance, limits = told.distance, told.limits
+            equal = distance is not None and distance.psnr_db is None
+            verdict = told.verdict + (f": {text.inline(told.reason)}" if told.verdict == "not checked" else "")
+            rows.append(
+                [
+                    result.spec.id,
+                    f"{distance.relative_l2:.2g}" if distance else text.NONE,
+                    f"{limits.relative_l2:g}" if limits else text.NONE,
+                    "equal" if equal else text.number(distance.psnr_db if distance else None),
+                    f"{limits.psnr_db:g}" if limits else text.NONE,
+                    str(distance.max_difference) if distance else text.NONE,
+                    verdict,
+                ]
+            )
+    return [*header, "Largest difference of 255", "Verdict"], rows
 
 
 def _compilations(results: Sequence[Result]) -> _Table:

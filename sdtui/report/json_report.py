@@ -72,6 +72,7 @@ def _cell(record: CellRecord) -> dict[str, Any]:
         "telemetry": [{"t": t, **encode(telemetry)} for t, telemetry in record.telemetry],
         "finished": encode(record.finished),
         "finished_at": record.finished_at,
+        "checked": encode(record.checked),
     }
 
 
@@ -83,6 +84,7 @@ def figures(result: Result) -> dict[str, Any]:
         "energy": encode(result.energy),
         "precision": encode(precision.reached(result)),
         "roofline": encode(result.roofline),
+        "check": encode(result.check),
     }
 
 

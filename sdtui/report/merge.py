@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sdtui import readings, statistics
+from sdtui.check import Check, check_output
 from sdtui.energy import Energy, energy
 from sdtui.flags import Flag, flags
 from sdtui.model.cell import Cell
@@ -70,7 +71,12 @@ class Result:
     @cached_property
     def flags(self) -> tuple[Flag, ...]:
         """What makes the figures less sure."""
-        return flags(self.record, self.summary, self.gpu)
+        return flags(self.record, self.summary, self.gpu, self.check)
+
+    @cached_property
+    def check(self) -> Check | None:
+        """How the output compares with that of ``no-compile`` in the same run; ``None`` where there is none."""
+        return check_output(self.run.cells, self.record)
 
     @cached_property
     def energy(self) -> Energy | None:

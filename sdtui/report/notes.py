@@ -37,6 +37,11 @@ _ENERGY = (
     f"last {SHORTEST_S['counter']:g} s, else by its power readings where there is no counter and they last "
     f"{SHORTEST_S['power']:g} s; over less it is not available."
 )
+_CHECK = (
+    "The output check holds each mode's last output against that of no-compile in the same run: the final latents of "
+    "the batch, and the first image. The limits are those of the coarser dtype of the two. A figure whose output lies "
+    "beyond them is marked `differs`."
+)
 _RANDOM = (
     "Weights are random: same architecture, same kernels, no download; the images are noise. Pipelines with random "
     "weights have no safety checker, unlike the page's."
@@ -100,6 +105,7 @@ def _general(results: Sequence[Result]) -> list[str]:
         (any(precision.reached(result) for result in results), precision.NOTE),
         (any(result.summary.stages for result in results), _INTERVALS),
         (any(result.on_gpu and result.summary.stages for result in results), _ENERGY),
+        (any(result.check for result in results), _CHECK),
     ]
     raised = {flag.name for result in results for flag in result.flags}
     flags = [f"Flag `{name}`: {meaning}." for name, meaning in MEANINGS.items() if name in raised]

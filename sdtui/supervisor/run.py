@@ -36,6 +36,7 @@ from sdtui.model.results import CellSummary, Phase, Status
 from sdtui.precision import Stopping
 from sdtui.report.markdown import markdown
 from sdtui.supervisor import limits
+from sdtui.supervisor.checks import checks
 from sdtui.supervisor.control import Control
 from sdtui.supervisor.launch import Worker, start_worker, telling, worker_environ, worker_path
 from sdtui.supervisor.log import CellLog
@@ -150,6 +151,7 @@ class _Held:
         for cell in self._sitting.cells:
             if cell.id not in self._record.cells:
                 self._append(CellQueued(cell.id, cell.without_configs()))
+        self._check_outputs()
         self._journal.sync()
         if any(self._is_due(cell) for cell in self._sitting.cells):
             with self._device() as held:
@@ -316,7 +318,12 @@ class _Held:
 
     def _end(self, ending: CellFinished, t: float | None = None) -> None:
         self._append(ending, t)
+        self._check_outputs(ending.cell)
         self._journal.sync()
+
+    def _check_outputs(self, cell: str | None = None) -> None:
+        for checked in tuple(checks(self._record, cell)):
+            self._append(checked)
 
     def _summary(self, cell: str, started: float, finished: float, watch: Watch) -> CellSummary:
         record = self._record.cells[cell]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import threading
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from rich.console import Console
 from sdtui import runs
 from sdtui.display import Display, duration, lines
 from sdtui.follow import Narrator
-from sdtui.model.events import Log, Stamped, Telemetry, from_line, to_line
+from sdtui.model.events import CellChecked, Log, Stamped, Telemetry, from_line, to_line
+from sdtui.model.results import Distance
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -55,6 +57,21 @@ def test_colours_tell_how_cells_ended() -> None:
     said = narrate(RECORDED / TINY, 120)
     assert "\x1b[32m[1/6]" in said
     assert "\x1b[33m[3/6]" in said
+
+
+@pytest.mark.parametrize(
+    ("distance", "said"),
+    [(Distance(1e-5, 80.0, 1), ""), (Distance(0.5, 20.0, 99), "differs: relative L2 0.5 from no-compile's latents")],
+)
+def test_an_output_that_differs_is_told(tmp_path: Path, distance: Distance, said: str) -> None:
+    shutil.copytree(RECORDED / DOCS, tmp_path / "run")
+    base, compiled = list(runs.read(tmp_path / "run").cells)[:2]
+    before = narrate(tmp_path / "run")
+    with open(tmp_path / "run" / runs.JOURNAL, "a") as journal:
+        journal.write(to_line(Stamped(1.0, CellChecked(compiled, base, distance))))
+    added = narrate(tmp_path / "run").removeprefix(before)
+    assert added.startswith(f"{compiled}: {said}" if said else "")
+    assert len(added.splitlines()) == bool(said)
 
 
 MESSAGE = "waiting for NVIDIA H100 80GB HBM3: in use by run 20261124T230016Z (pid 7, user u, on h)"

@@ -11,8 +11,8 @@ import pytest
 from sdtui import runs
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
-from sdtui.model.events import CallFinished, CellFinished, CellPhase, CellStarted, Step
-from sdtui.model.results import Interval, StepStatistics
+from sdtui.model.events import CallFinished, CellChecked, CellFinished, CellPhase, CellStarted, Stamped, Step
+from sdtui.model.results import Distance, Interval, StepStatistics
 from sdtui.report.compare import RunComparison, compare_runs, exit_status, parse_threshold, verdict
 from sdtui.report.compare_report import regression_line, render_comparison
 from sdtui.runs import RunRecord
@@ -156,6 +156,14 @@ def test_a_cell_that_did_not_end_ok_or_was_timed_too_little_is_not_compared(time
         ("", "A: ok; B: oom in measure, call 2"),
         ("main", "too few steps in calls after the first"),
     ]
+
+
+def test_an_output_that_differs_is_named_beside_the_verdict(timed: Timed, cell_spec) -> None:
+    base, spec = cell_spec(), cell_spec(mode="compile")
+    a, b = (timed(name, (base, (10.0, 10.0)), (spec, (5.0, 5.0))) for name in "ab")
+    b.apply(Stamped(0.0, CellChecked(spec.id, base.id, Distance(0.5, 20.0, 99))))
+    written = render_comparison(compare_runs(a, b))
+    assert written.count(" – / differs |\n") == 1
 
 
 def test_what_differs_in_the_environments_is_listed(timed: Timed, cell_spec, cpu) -> None:

@@ -7,8 +7,10 @@ import contextlib
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 sys.path.insert(0, os.getcwd())
@@ -27,8 +29,9 @@ PHASES = ("import", "load", "compile", "warm-up", "measure")
 class Misbehaviour:
     """One action for each way in which a worker can go wrong."""
 
-    def __init__(self, cell, events, emitter):
-        self.cell = cell
+    def __init__(self, job, events, emitter):
+        self.job = job
+        self.cell = job.cell.id
         self.events = events
         self.emitter = emitter
 
@@ -129,6 +132,10 @@ class Misbehaviour:
         self.grandchild()
         self.hang()
 
+    def keep(self):
+        """Keeps an output as a real worker does; every mode's differs alike from no-compile's."""
+        keep(self.job, 0.0 if self.job.cell.mode.name == "no-compile" else 0.5)
+
     def finish(self):
         self.emitter.emit(CellFinished(self.cell, "ok", "measure", 2))
         self.emitter.flush()
@@ -151,7 +158,7 @@ def main():
     if not action.startswith("bare"):
         die_at_end_of_input()
     emitter = Emitter(events)
-    misbehaviour = Misbehaviour(job.cell.id, events, emitter)
+    misbehaviour = Misbehaviour(job, events, emitter)
     print("hello from the fake", flush=True)
     for phase in PHASES if target == "compile" else (p for p in PHASES if p != "compile"):
         call = {"compile": 1, "warm-up": 1, "measure": 2}.get(phase)
@@ -162,6 +169,23 @@ def main():
             measure(job.cell, call, emitter)
     emitter.emit(CellFinished(job.cell.id, "ok", "measure", 2))
     emitter.flush()
+
+
+def keep(job, more):
+    """Writes 16 latents of 1.0, and a grey image of one pixel, the first of each with ``more`` added."""
+    header = b'{"latents":{"dtype":"F32","shape":[1,1,4,4],"data_offsets":[0,64]}}'
+    latents = struct.pack("<16f", 1.0 + more, *[1.0] * 15)
+    outputs = Path(job.outputs)
+    (outputs / f"{job.cell.id}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + latents)
+    parts = {
+        b"IHDR": struct.pack(">2I5B", 1, 1, 8, 0, 0, 0, 0),
+        b"IDAT": zlib.compress(bytes([0, 100 + int(20 * more)])),
+    }
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in {**parts, b"IEND": b""}.items()
+    ]
+    (outputs / f"{job.cell.id}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
 
 
 def measure(cell, call, emitter):

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -69,12 +69,18 @@ class Lab:
         """Sets what the workers of batch size 1, 2, … do."""
         self.behaviour.write_text(json.dumps({str(size): text for size, text in enumerate(behaviours, 1)}))
 
-    def create(self, *behaviours: str, runs_dir: Path | None = None, environment: str = "fake") -> Path:
-        """Makes a run of one cell per behaviour."""
+    def create(
+        self,
+        *behaviours: str,
+        runs_dir: Path | None = None,
+        environment: str = "fake",
+        modes: Sequence[str] = ("no-compile",),
+    ) -> Path:
+        """Makes a run of one cell per behaviour and mode."""
         self.behave(*behaviours)
         overrides = {
             "pipelines": ["sd-txt2img"],
-            "modes": ["no-compile"],
+            "modes": list(modes),
             "environments": [environment],
             "batch_sizes": list(range(1, len(behaviours) + 1)),
             "scale": "tiny",

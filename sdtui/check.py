@@ -1,0 +1,131 @@
+"""The output check: is what a mode puts out what ``no-compile`` puts out? The limits are here and nowhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sdtui.model.cell import Cell, Dtype
+from sdtui.model.results import Distance
+from sdtui.runs import CellRecord
+
+BASE = "no-compile"
+"""The mode that every other is held against."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far an output may lie from that of ``no-compile``.
+
+    Attributes:
+        relative_l2: At most.
+        psnr_db: At least.
+    """
+
+    relative_l2: float
+    psnr_db: float
+
+
+LIMITS: dict[Dtype, Limits] = {
+    "float32": Limits(relative_l2=5e-4, psnr_db=70.0),
+    "float16": Limits(relative_l2=1e-2, psnr_db=65.0),
+    "bfloat16": Limits(relative_l2=8e-2, psnr_db=38.0),
+}
+"""By the dtype that holds fewest digits of the two. docs/methodology.md has the table that they are taken from."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What became of one cell's check.
+
+    Attributes:
+        reason: Why it failed, or was not checked; empty where it passed.
+        against: Id of the cell of ``no-compile``, where the run has one.
+        distance: Between the two outputs, where they were compared.
+        limits: That the distance is held against.
+    """
+
+    verdict: Literal["passed", "failed", "not checked"]
+    reason: str = ""
+    against: str | None = None
+    distance: Distance | None = None
+    limits: Limits | None = None
+
+
+def check_output(cells: Mapping[str, CellRecord], record: CellRecord) -> Check | None:
+    """Judges a cell's output.
+
+    Args:
+        cells: Of the run that the cell is of.
+        record: The cell.
+
+    Returns:
+        ``None`` for ``no-compile`` itself and for a cell that did not end ok.
+    """
+    if record.spec.mode.name == BASE or not is_ok(record):
+        return None
+    base = base_of(cells, record.spec)
+    if base is None:
+        return Check("not checked", f"the run has no {BASE} beside it")
+    if not is_ok(base):
+        return Check("not checked", f"{BASE} did not end ok", base.spec.id)
+    return _judged(record, base)
+
+
+def base_of(cells: Mapping[str, CellRecord], spec: Cell) -> CellRecord | None:
+    """Returns the cell of ``no-compile`` whose output a cell's should be: same pipeline, environment and batch size."""
+    slot = dataclasses.replace(spec.slot, mode=BASE)
+    return next((cell for cell in cells.values() if cell.spec.slot == slot and _same_image(cell.spec, spec)), None)
+
+
+def is_ok(record: CellRecord) -> bool:
+    """Says whether a cell ended ok, and so has an output."""
+    return record.finished is not None and record.finished.status == "ok"
+
+
+def limits_for(spec: Cell, base: Cell) -> Limits:
+    """Returns the limits for a pair of cells; TF32 multiplies with float16's digits (NVIDIA, "TensorFloat-32")."""
+    multiplied: Dtype = "float16" if spec.mode.tf32 else "float32"
+    return LIMITS[max(spec.dtype, base.dtype, multiplied, key=list(LIMITS).index)]
+
+
+def too_far(distance: Distance, limits: Limits) -> str:
+    """Says where a distance is beyond the limits; empty where it is within them."""
+    found = []
+    if distance.relative_l2 > limits.relative_l2:
+        found.append(f"relative L2 {distance.relative_l2:.2g} from {BASE}'s latents (at most {limits.relative_l2:g})")
+    if distance.psnr_db is not None and distance.psnr_db < limits.psnr_db:
+        found.append(f"PSNR {distance.psnr_db:.1f} dB to {BASE}'s image (at least {limits.psnr_db:g} dB)")
+    return ", ".join(found)
+
+
+def _same_image(one: Cell, other: Cell) -> bool:
+    return all(getattr(one, key) == getattr(other, key) for key in ("scale", "weights", "seed", "prompt", "stages"))
+
+
+def _judged(record: CellRecord, base: CellRecord) -> Check:
+    against = base.spec.id
+    told = record.checked if record.checked and record.checked.against == against else None
+    distance = told.distance if told else None
+    limits = limits_for(record.spec, base.spec) if distance else None
+    found = [_counts(record, base), told.reason if told else ""]
+    if distance and limits:
+        found.append(too_far(distance, limits))
+    reason = "; ".join(what for what in found if what)
+    if reason:
+        return Check("failed", reason, against, distance, limits)
+    if distance is None:
+        return Check("not checked", f"its output and {BASE}'s were not both there to compare", against)
+    return Check("passed", "", against, distance, limits)
+
+
+def _counts(record: CellRecord, base: CellRecord) -> str:
+    """A step that was left out may change the output by less than rounding does, but it is counted."""
+    ours, theirs = ({call.stage: call.forwards for call in cell.calls} for cell in (record, base))
+    return "; ".join(
+        f"{ours[stage]} denoiser evaluations{f' in {stage}' if len(ours) > 1 else ''}, {BASE} has {count}"
+        for stage, count in theirs.items()
+        if stage in ours and ours[stage] != count
+    )

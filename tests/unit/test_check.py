@@ -1,0 +1,142 @@
+"""What the output check says of a cell."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from sdtui.check import LIMITS, Check, base_of, check_output, limits_for
+from sdtui.model.cell import Cell, Dtype, Mode, Slot, Stage
+from sdtui.model.events import CallFinished, CellChecked, CellFinished
+from sdtui.model.results import Distance, Status
+from sdtui.runs import CellRecord
+
+NEAR = Distance(1e-6, None, 0)
+
+
+def spec(mode: str = "no-compile", dtype: Dtype = "float16", **changes: object) -> Cell:
+    stages = tuple(Stage(name, "P", (), {}, ("unet",), 2, 7.5, 64, 64, True, True) for name in ("I", "II"))
+    slot = Slot("p", mode, "current", 1)
+    cell = Cell(f"{slot}-0", slot, "P", Mode(mode, mode), "full", 2, dtype, "random", 0, "", stages)
+    return dataclasses.replace(cell, **changes)  # type: ignore[arg-type]
+
+
+def record(cell: Cell, status: Status | None = "ok", forwards: int = 3, **checked: object) -> CellRecord:
+    told = CellRecord(cell)
+    told.calls = [
+        CallFinished(cell.id, call, stage.name, 2, forwards, 1, 1, 1, 0, 0, 0, 0)
+        for call in (1, 2)
+        for stage in cell.stages
+    ]
+    told.finished = CellFinished(cell.id, status, "measure") if status else None
+    if checked:
+        told.checked = CellChecked(cell.id, **{"against": "p.no-compile.current.b1-0", **checked})  # type: ignore[arg-type]
+    return told
+
+
+def judged(mine: CellRecord, *others: CellRecord) -> Check | None:
+    return check_output({told.spec.id: told for told in (*others, mine)}, mine)
+
+
+BASE = record(spec())
+
+
+def test_what_is_near_passes_with_its_limits() -> None:
+    mine = record(spec("m"), distance=NEAR)
+    assert judged(mine, BASE) == Check("passed", "", BASE.spec.id, NEAR, LIMITS["float16"])
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+def test_each_limit_can_fail_alone(dtype: Dtype) -> None:
+    limits = LIMITS[dtype]
+    base = record(spec(dtype=dtype))
+
+    def reason(relative_l2: float, psnr_db: float | None) -> str:
+        told = judged(record(spec("m", dtype), distance=Distance(relative_l2, psnr_db, 9)), base)
+        assert told is not None
+        assert told.verdict == ("failed" if told.reason else "passed")
+        return told.reason
+
+    assert reason(limits.relative_l2, limits.psnr_db) == ""
+    assert reason(1.01 * limits.relative_l2, None).startswith("relative L2 ")
+    assert reason(0.0, limits.psnr_db - 0.1).startswith("PSNR ")
+    assert reason(1.0, 10.0) == (
+        f"relative L2 1 from no-compile's latents (at most {limits.relative_l2:g}), "
+        f"PSNR 10.0 dB to no-compile's image (at least {limits.psnr_db:g} dB)"
+    )
+
+
+def test_a_missing_step_fails_by_its_count_whatever_the_output_is() -> None:
+    told = judged(record(spec("m"), forwards=2, distance=NEAR), BASE)
+    assert told is not None
+    assert told.verdict == "failed"
+    assert (
+        told.reason == "2 denoiser evaluations in I, no-compile has 3; 2 denoiser evaluations in II, no-compile has 3"
+    )
+    uncompared = judged(record(spec("m"), forwards=2), BASE)
+    assert uncompared is not None
+    assert (uncompared.verdict, uncompared.distance) == ("failed", None)
+
+
+def test_outputs_that_do_not_compare_fail() -> None:
+    told = judged(record(spec("m"), distance=None, reason="the shapes differ"), BASE)
+    assert told is not None
+    assert (told.verdict, told.reason) == ("failed", "the shapes differ")
+
+
+@pytest.mark.parametrize(
+    ("others", "reason"),
+    [
+        ([], "the run has no no-compile beside it"),
+        ([record(spec(seed=1))], "the run has no no-compile beside it"),
+        ([record(spec(), "oom")], "no-compile did not end ok"),
+        ([record(spec(), None)], "no-compile did not end ok"),
+        ([BASE], "its output and no-compile's were not both there to compare"),
+    ],
+)
+def test_why_a_cell_was_not_checked(others: list[CellRecord], reason: str) -> None:
+    told = judged(record(spec("m")), *others)
+    assert told is not None
+    assert (told.verdict, told.reason, told.distance) == ("not checked", reason, None)
+
+
+def test_a_distance_from_another_cell_says_nothing() -> None:
+    told = judged(record(spec("m"), against="another", distance=Distance(1.0, 1.0, 255)), BASE)
+    assert told is not None
+    assert told.verdict == "not checked"
+
+
+def test_nothing_is_asked_of_no_compile_nor_of_a_cell_without_output() -> None:
+    assert judged(record(spec())) is None
+    assert judged(record(spec("m"), "failed"), BASE) is None
+    assert judged(record(spec("m"), None), BASE) is None
+
+
+def test_the_cell_to_compare_with_makes_the_same_image() -> None:
+    cells = {"base": BASE}
+    assert base_of(cells, spec("m", "bfloat16")) is BASE, "whatever its dtype"
+    assert base_of(cells, spec()) is BASE
+    for changes in (
+        {"slot": Slot("p", "m", "current", 4)},
+        {"slot": Slot("p", "m", "nightly", 1)},
+        {"slot": Slot("q", "m", "current", 1)},
+        {"prompt": "another"},
+        {"weights": "real"},
+        {"stages": spec().stages[:1]},
+    ):
+        assert base_of(cells, spec("m", **changes)) is None, changes
+
+
+def test_limits_are_those_of_the_coarser_dtype() -> None:
+    tf32 = dataclasses.replace(spec("m", "float32"), mode=Mode("m", "m", tf32=True))
+    pairs = [
+        (spec("m", "float32"), "float32", "float32"),
+        (spec("m", "bfloat16"), "float16", "bfloat16"),
+        (spec("m", "float32"), "bfloat16", "bfloat16"),
+        (spec("m", "float16"), "float32", "float16"),
+        (tf32, "float32", "float16"),
+        (dataclasses.replace(tf32, dtype="bfloat16"), "float32", "bfloat16"),
+    ]
+    for mine, base, coarser in pairs:
+        assert limits_for(mine, spec(dtype=base)) is LIMITS[coarser], (mine, base)  # type: ignore[arg-type, index]
