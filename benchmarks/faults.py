@@ -309,7 +309,9 @@ class Table:
 
     def _verdict(self, found: Distance, dtype: Dtype, more_forwards: int) -> str:
         counted = f"{more_forwards:+} denoiser evaluations" if more_forwards else ""
-        far = too_far(found, limits_for(dataclasses.replace(self._base, dtype=dtype), self._base))
+        far = too_far(
+            found, limits_for(dataclasses.replace(self._base, dtype=dtype), self._base, self._device != "cpu")
+        )
         reasons = ", ".join(reason for reason in (counted, far) if reason)
         return f"failed: {reasons}" if reasons else "passed"
 

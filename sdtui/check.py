@@ -9,7 +9,7 @@ from typing import Literal
 
 from sdtui.model.cell import Cell, Dtype
 from sdtui.model.results import Distance
-from sdtui.runs import CellRecord
+from sdtui.runs import CellRecord, RunRecord
 
 BASE = "no-compile"
 """The mode that every other is held against."""
@@ -29,11 +29,11 @@ class Limits:
 
 
 LIMITS: dict[Dtype, Limits] = {
-    "float32": Limits(relative_l2=5e-4, psnr_db=70.0),
-    "float16": Limits(relative_l2=1e-2, psnr_db=65.0),
-    "bfloat16": Limits(relative_l2=8e-2, psnr_db=38.0),
+    "float32": Limits(relative_l2=1e-4, psnr_db=70.0),
+    "float16": Limits(relative_l2=5e-3, psnr_db=50.0),
+    "bfloat16": Limits(relative_l2=4e-2, psnr_db=38.0),
 }
-"""By the dtype that holds fewest digits of the two. docs/methodology.md has the table that they are taken from."""
+"""By the coarsest dtype that is at work, coarser ones later; docs/methodology.md has the table they are taken from."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Check:
     limits: Limits | None = None
 
 
-def check_output(cells: Mapping[str, CellRecord], record: CellRecord) -> Check | None:
+def check_output(run: RunRecord, record: CellRecord) -> Check | None:
     """Judges a cell's output.
 
     Args:
-        cells: Of the run that the cell is of.
+        run: That the cell is of.
         record: The cell.
 
     Returns:
@@ -66,12 +66,13 @@ def check_output(cells: Mapping[str, CellRecord], record: CellRecord) -> Check |
     """
     if record.spec.mode.name == BASE or not is_ok(record):
         return None
-    base = base_of(cells, record.spec)
+    base = base_of(run.cells, record.spec)
     if base is None:
         return Check("not checked", f"the run has no {BASE} beside it")
     if not is_ok(base):
         return Check("not checked", f"{BASE} did not end ok", base.spec.id)
-    return _judged(record, base)
+    sitting = run.sitting_of(record)
+    return _judged(record, base, on_gpu=sitting is not None and sitting.started.machine.gpu is not None)
 
 
 def base_of(cells: Mapping[str, CellRecord], spec: Cell) -> CellRecord | None:
@@ -85,10 +86,14 @@ def is_ok(record: CellRecord) -> bool:
     return record.finished is not None and record.finished.status == "ok"
 
 
-def limits_for(spec: Cell, base: Cell) -> Limits:
-    """Returns the limits for a pair of cells; TF32 multiplies with float16's digits (NVIDIA, "TensorFloat-32")."""
-    multiplied: Dtype = "float16" if spec.mode.tf32 else "float32"
-    return LIMITS[max(spec.dtype, base.dtype, multiplied, key=list(LIMITS).index)]
+def limits_for(spec: Cell, base: Cell, on_gpu: bool) -> Limits:
+    """Returns the limits for a pair of cells.
+
+    On a GPU float32's are float16's: torch's convolutions use TF32 there unless told otherwise
+    (``torch.backends.cudnn.allow_tf32``), which has float16's digits.
+    """
+    finest: Dtype = "float16" if on_gpu else "float32"
+    return LIMITS[max(spec.dtype, base.dtype, finest, key=list(LIMITS).index)]
 
 
 def too_far(distance: Distance, limits: Limits) -> str:
@@ -105,11 +110,11 @@ def _same_image(one: Cell, other: Cell) -> bool:
     return all(getattr(one, key) == getattr(other, key) for key in ("scale", "weights", "seed", "prompt", "stages"))
 
 
-def _judged(record: CellRecord, base: CellRecord) -> Check:
+def _judged(record: CellRecord, base: CellRecord, on_gpu: bool) -> Check:
     against = base.spec.id
     told = record.checked if record.checked and record.checked.against == against else None
     distance = told.distance if told else None
-    limits = limits_for(record.spec, base.spec) if distance else None
+    limits = limits_for(record.spec, base.spec, on_gpu) if distance else None
     found = [_counts(record, base), told.reason if told else ""]
     if distance and limits:
         found.append(too_far(distance, limits))

@@ -121,7 +121,7 @@ class Narrator:
             self._tell_check(event)
 
     def _tell_check(self, event: CellChecked) -> None:
-        told = check_output(self.record.cells, self.record.cells[event.cell])
+        told = check_output(self.record, self.record.cells[event.cell])
         if told and told.verdict == "failed":
             self.say(f"{event.cell}: differs: {told.reason}", "yellow")
 

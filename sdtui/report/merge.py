@@ -76,7 +76,7 @@ class Result:
     @cached_property
     def check(self) -> Check | None:
         """How the output compares with that of ``no-compile`` in the same run; ``None`` where there is none."""
-        return check_output(self.run.cells, self.record)
+        return check_output(self.run, self.record)
 
     @cached_property
     def energy(self) -> Energy | None:

@@ -65,7 +65,7 @@ def test_equal_images_have_no_figure_in_db(tell, cell_spec):
         .measure(cell_spec(mode="compile"), 60.0)
         .tell(CellChecked(COMPILE, BASE, equal))
     )
-    assert f"| {COMPILE} | 0 | 0.01 | equal | " in markdown([told.run])
+    assert f"| {COMPILE} | 0 | 0.005 | equal | " in markdown([told.run])
 
 
 def test_what_was_not_checked_says_why(tell, cell_spec):

@@ -33,7 +33,7 @@ def test_a_pair_is_compared_once_both_have_ended(lab: Lab, order: tuple[str, str
     record = runs.read(folder)
     mine, base = (next(c for c in record.cells.values() if c.spec.mode.name == mode) for mode in sorted(order))
     assert (event.cell, event.against, event.distance, event.reason) == (mine.spec.id, base.spec.id, APART, "")
-    told = check_output(record.cells, mine)
+    told = check_output(record, mine)
     assert told is not None
     assert told.verdict == "failed"
     assert "differs: relative L2 0.12 from no-compile's latents" in (folder / "report.md").read_text()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sdtui.check import LIMITS, Check, base_of, check_output, limits_for
+from sdtui.check import LIMITS, Check, base_of, check_output, limits_for, too_far
 from sdtui.model.cell import Cell, Dtype, Mode, Slot, Stage
 from sdtui.model.events import CallFinished, CellChecked, CellFinished
 from sdtui.model.results import Distance, Status
-from sdtui.runs import CellRecord
+from sdtui.runs import CellRecord, RunRecord
 
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 NEAR = Distance(1e-6, None, 0)
 
 
@@ -36,7 +40,8 @@ def record(cell: Cell, status: Status | None = "ok", forwards: int = 3, **checke
 
 
 def judged(mine: CellRecord, *others: CellRecord) -> Check | None:
-    return check_output({told.spec.id: told for told in (*others, mine)}, mine)
+    run = RunRecord(Path(), cells={told.spec.id: told for told in (*others, mine)})
+    return check_output(run, mine)
 
 
 BASE = record(spec())
@@ -128,15 +133,27 @@ def test_the_cell_to_compare_with_makes_the_same_image() -> None:
         assert base_of(cells, spec("m", **changes)) is None, changes
 
 
-def test_limits_are_those_of_the_coarser_dtype() -> None:
-    tf32 = dataclasses.replace(spec("m", "float32"), mode=Mode("m", "m", tf32=True))
-    pairs = [
-        (spec("m", "float32"), "float32", "float32"),
-        (spec("m", "bfloat16"), "float16", "bfloat16"),
-        (spec("m", "float32"), "bfloat16", "bfloat16"),
-        (spec("m", "float16"), "float32", "float16"),
-        (tf32, "float32", "float16"),
-        (dataclasses.replace(tf32, dtype="bfloat16"), "float32", "bfloat16"),
+def test_limits_are_those_of_the_coarsest_dtype_at_work() -> None:
+    pairs: list[tuple[Dtype, Dtype, bool, Dtype]] = [
+        ("float32", "float32", False, "float32"),
+        ("float32", "float32", True, "float16"),
+        ("bfloat16", "float16", True, "bfloat16"),
+        ("float32", "bfloat16", False, "bfloat16"),
+        ("float16", "float32", False, "float16"),
     ]
-    for mine, base, coarser in pairs:
-        assert limits_for(mine, spec(dtype=base)) is LIMITS[coarser], (mine, base)  # type: ignore[arg-type, index]
+    for mine, base, on_gpu, coarsest in pairs:
+        assert limits_for(spec("m", mine), spec(dtype=base), on_gpu) is LIMITS[coarsest], (mine, base)
+
+
+@pytest.mark.parametrize("pipeline", ["sd-txt2img", "sd-controlnet"])
+def test_the_limits_tell_modes_from_faults_in_what_was_measured_on_a_gpu(pipeline: str) -> None:
+    rows = json.loads((RESULTS / f"2026-11-25-h100-faults-{pipeline}.json").read_text())["rows"]
+    judged = {(row["kind"], row["what"], row["steps"], row["dtype"]): _is_far(row) for row in rows}
+    assert {far for (kind, *_), far in judged.items() if kind == "rightful"} == {False}
+    passed = {what for (kind, what, *_), far in judged.items() if kind == "fault" and not far}
+    assert passed <= {"last step missing"}, "which changes less than rounding does, and is counted"
+
+
+def _is_far(row: dict[str, Any]) -> bool:
+    told = Distance(row["relative_l2"], row["psnr_db"], row["max_difference"])
+    return bool(too_far(told, limits_for(spec("m", row["dtype"]), spec(), on_gpu=True)))

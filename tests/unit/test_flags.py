@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sdtui import flags, statistics
+from sdtui.check import Check
 from sdtui.model.cell import Cell, Mode, Slot, Stage
 from sdtui.model.events import CallFinished, CellFinished, StageTrace, Step, Telemetry
 from sdtui.model.machine import Gpu
@@ -56,7 +57,7 @@ def then(told: CellRecord, t: float, **changed: Any) -> CellRecord:
     return told
 
 
-def raised(told: CellRecord, gpu: Gpu | None = GPU) -> dict[str, str]:
+def raised(told: CellRecord, gpu: Gpu | None = GPU, check: Check | None = None) -> dict[str, str]:
     summary = statistics.summarise(
         told.spec,
         told.steps,
@@ -69,7 +70,7 @@ def raised(told: CellRecord, gpu: Gpu | None = GPU) -> dict[str, str]:
         peak_vram_mib=None,
         peak_rss_mib=None,
     )
-    return {flag.name: flag.evidence for flag in flags.flags(told, summary, gpu)}
+    return {flag.name: flag.evidence for flag in flags.flags(told, summary, gpu, check)}
 
 
 def test_a_quiet_cell_raises_none() -> None:
@@ -177,6 +178,14 @@ def test_low_clock_needs_a_busy_gpu() -> None:
     assert raised(record(50, 10, 10, sm_clock_mhz=1410), gpu=None) == {}
 
 
+def test_what_differs_says_by_how_much_and_what_passed_or_was_not_checked_nothing() -> None:
+    assert raised(record(50, 10, 10), check=Check("failed", "far off")) == {"differs": "far off"}
+    assert raised(record(50, 10, 10), check=Check("not checked", "nothing there")) == {}
+    assert raised(record(50, 10, 10), check=Check("passed")) == {}
+
+
 def test_every_flag_has_a_meaning_and_they_come_in_that_order() -> None:
     told = record(50, 10, 11, scatter=0.06, sm_clock_mhz=1000, clock_event_reasons=["sw_power_cap"], other_processes=1)
-    assert list(raised(told)) == [name for name in flags.MEANINGS if name != "host-bound"]
+    assert list(raised(told, check=Check("failed", "far off"))) == [
+        name for name in flags.MEANINGS if name != "host-bound"
+    ]
