@@ -58,8 +58,8 @@ _FACTOR = re.compile(r"x(\d+(?:\.\d+)?)")
 def trained_like(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Returns a matrix or kernel of the shape and norm of ``like``, with few strong directions and heavy tails.
 
-    It is a product of normal factors with weights that fall as ``rank ** -0.5`` between them, which are its singular
-    values but for the factors being only nearly orthogonal; rows and columns are then scaled log-normally. Float32.
+    Singular values that fall as ``rank ** -0.5`` between random directions; rows and columns are then scaled
+    log-normally. Float32.
     """
     rows, columns = like.shape[0], like[0].numel()
     rank = min(rows, columns)
@@ -67,8 +67,9 @@ def trained_like(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator, device=like.device)
 
-    weights = torch.arange(1, rank + 1, device=like.device) ** -0.5
-    matrix = (normal(rows, rank) * weights) @ normal(rank, columns)
+    values = torch.arange(1, rank + 1, device=like.device) ** -0.5
+    left, right = (torch.linalg.qr(normal(size, rank)).Q for size in (rows, columns))
+    matrix = (left * values) @ right.T
     matrix *= torch.exp(0.5 * normal(rows, 1)) * torch.exp(0.5 * normal(1, columns))
     return (matrix * (like.float().norm() / matrix.norm())).reshape(like.shape)
 

@@ -79,6 +79,14 @@ def test_the_spread_within_is_that_of_the_steps():
     assert told["halves"] == 6
 
 
+def test_one_half_is_asked_for_the_median_of_the_other():
+    """Of the halves of 10, 10, 20 and 20 ms, those that hold both kinds hold the other half's median, 15 ms."""
+    made = [times(process, apart=0, scatter=0.001) for process in range(4)]
+    slow = [tuple(tuple(2 * ms for ms in call) for call in calls) for calls in made[2:]]
+    told = program.figures([*made[:2], *slow])
+    assert (told["halves_hold"], told["halves"]) == (4, 6)
+
+
 def test_the_same_processes_have_the_same_figures():
     made = [times(process, apart=0.01) for process in range(6)]
     assert program.figures(made) == program.figures(made)
