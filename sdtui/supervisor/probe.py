@@ -26,7 +26,8 @@ def measure_rates(machine: Machine, interpreter: Interpreter) -> Probe:
     """
     lock = locks.Lock(settings.device_lock(machine.gpu), shared_by_users=True)
     if not lock.acquire("sdtui doctor --probe"):
-        raise UserError(f"{machine.device_name}: in use by {locks.query(lock.path).holder}; probe it when that is over")
+        holder = locks.query(lock.path).holder or "another process"
+        raise UserError(f"{machine.device_name}: in use by {holder}; probe it when that is over")
     try:
         found = _ask(machine, interpreter)
     finally:

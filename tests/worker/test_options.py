@@ -267,7 +267,7 @@ def test_a_compiled_denoiser_is_timed_and_counted_like_an_eager_one(measured):
     torch._dynamo.reset()
     eager = measured(cell_of(calls=2))
     run = measured(compiled(cell_of(calls=2)))
-    assert run.end == CellFinished(run.cell.id, "ok", "measure", 2)
+    assert run.end == CellFinished(run.cell.id, "ok", "measure", 2, flops=eager.end.flops)
     assert [event.phase for event in run.of(CellPhase)] == ["compile", "measure"]
     assert [(event.steps, event.forwards) for event in run.of(CallFinished)] == [(2, 3)] * 2
     assert [event.forwards for event in run.of(Step)] == [2, 1] * 2
