@@ -23,7 +23,6 @@ import ast
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -58,23 +57,22 @@ FIRST_LOOK = 20
 LOOK_EVERY = 5
 RESAMPLES = 2000
 
-# Samples as the supervisor does, from the first line on its standard input.
+# Samples as the supervisor does, from a byte 1 on its standard input until a byte 0; ends with it.
 SAMPLER = """
-import sys, time
+import os, select, sys, time
 from sdtui.supervisor.sampling import Sampling
-from sdtui.telemetry.nvml import Nvml
+from sdtui.telemetry.nvml import connect
 uuid, hz, pid = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
-nvml = None
-if uuid:
-    import pynvml
-    pynvml.nvmlInit()
-    nvml = Nvml(pynvml)
-sampler = Sampling(nvml, uuid or None, hz).of_worker(pid)
+sampler = Sampling(connect() if uuid else None, uuid or None, hz).of_worker(pid)
 sampler.take(time.monotonic())
 print("ready", flush=True)
-while True:
-    time.sleep(max(0.0, sampler.next_due() - time.monotonic()))
-    sampler.take(time.monotonic())
+order = b"0"
+while order:
+    wait = max(0.0, sampler.next_due() - time.monotonic()) if order == b"1" else None
+    if select.select([0], [], [], wait)[0]:
+        order = os.read(0, 1)
+    else:
+        sampler.take(time.monotonic())
 """
 
 
@@ -173,18 +171,20 @@ class SamplingProcess:
     def __init__(self, uuid: str, hz: float) -> None:
         command = [sys.executable, "-c", SAMPLER, uuid, str(hz), str(os.getpid())]
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment
+        )
         assert self.process.stdout is not None
-        assert self.process.stdout.readline().strip() == "ready"
-        self.process.send_signal(signal.SIGSTOP)
+        assert self.process.stdout.readline() == b"ready\n"
 
     def during(self, call: Callable[[], Took]) -> Took:
         """Samples while ``call`` runs."""
-        self.process.send_signal(signal.SIGCONT)
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"1")
         try:
             return call()
         finally:
-            self.process.send_signal(signal.SIGSTOP)
+            self.process.stdin.write(b"0")
 
 
 def _drained_pipe() -> int:
@@ -247,6 +247,7 @@ def compare(cell: Cell, device: str, names: Sequence[str], seconds: float, round
             state = _state(cell, samples, bench.update_us)
             resolved = len(samples) >= FIRST_LOOK and all(found["resolved"] for found in state["ratios"].values())
             yield state
+    yield _state(cell, samples, bench.update_us)
 
 
 def _state(cell: Cell, samples: list[dict[str, Took]], update_us: list[float]) -> dict[str, Any]:
