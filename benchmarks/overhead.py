@@ -53,7 +53,7 @@ from sdtui.worker.timing import PipelineTimer, StepTime
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("plain", "script", "sampled-10")
 HALF_WIDTH = 0.005
-FIRST_LOOK = 20
+FEWEST_ROUNDS = 20
 LOOK_EVERY = 5
 RESAMPLES = 2000
 
@@ -245,7 +245,7 @@ def compare(cell: Cell, device: str, names: Sequence[str], seconds: float, round
         samples.append({kind: kinds[kind]() for kind in order})
         if len(samples) % LOOK_EVERY == 0:
             state = _state(cell, samples, bench.update_us)
-            resolved = len(samples) >= FIRST_LOOK and all(found["resolved"] for found in state["ratios"].values())
+            resolved = all(found["resolved"] for found in state["ratios"].values())
             yield state
     yield _state(cell, samples, bench.update_us)
 
@@ -268,7 +268,7 @@ def _state(cell: Cell, samples: list[dict[str, Took]], update_us: list[float]) -
 def _ratio(kind: str, samples: list[dict[str, Took]]) -> dict[str, Any]:
     ratios = [ratio(kind, sample[kind], sample["timed"]) for sample in samples]
     low, high = interval(ratios)
-    resolved = (high - low) / 2 <= HALF_WIDTH
+    resolved = len(samples) >= FEWEST_ROUNDS and (high - low) / 2 <= HALF_WIDTH
     return {"median": float(np.median(ratios)), "interval": [low, high], "resolved": resolved}
 
 
