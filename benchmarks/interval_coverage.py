@@ -2,11 +2,14 @@
 
     python benchmarks/interval_coverage.py
     python benchmarks/interval_coverage.py --precision
+    python benchmarks/interval_coverage.py --processes
 
-About a minute on one core, some ten with `--precision`, and the same figures every time. Each line is a kind of noise;
-its figures are the share of trials in which sdtui's interval held the true median, and the same for a bootstrap that
-draws single steps; with `--precision`, the share at the call at which the rule ended them, by the fewest measured calls
-that it asks for. docs/methodology.md says what to make of them.
+About a minute on one core, some ten with `--precision`, three with `--processes`, and the same figures every time.
+Each line is a kind of noise; its figures are the share of trials in which sdtui's interval held the true median, and
+the same for a bootstrap that draws single steps. With `--precision` it is the share at the call at which the rule
+ended them, by the fewest measured calls that it asks for. With `--processes` it is the share for processes of two
+calls each, whose true median is that over processes, and the same for an interval that takes all calls for those of
+one process. docs/methodology.md says what to make of them.
 """
 
 from __future__ import annotations
@@ -105,10 +108,46 @@ def print_stopped() -> None:
             print(f"| {correlation:g} | {apart:g} | {' | '.join(cells)} |", flush=True)
 
 
+def processes_coverage(processes: int, apart: float) -> tuple[float, float]:
+    """Returns how often the interval held the median over processes: by process, and with all calls taken as one's.
+
+    Args:
+        processes: How many there are, of two calls each.
+        apart: Standard deviation of the processes' own medians, relative to that of the steps; calls differ by half of
+            the latter.
+    """
+    generator = np.random.default_rng(3)
+    ours = flat = 0
+    for _ in range(TRIALS):
+        calls = []
+        for shift in apart * generator.standard_normal(processes):
+            for own in 0.5 * generator.standard_normal(2):
+                calls.append(MEDIAN_MS * (1 + SCATTER * (shift + own + noise(generator, 0.3))))
+        for of, is_ours in (([i // 2 for i in range(len(calls))], True), ([], False)):
+            interval = bootstrap.median_interval(calls, of)
+            assert interval is not None
+            held = interval.low <= MEDIAN_MS <= interval.high
+            ours, flat = ours + (held and is_ours), flat + (held and not is_ours)
+    return ours / TRIALS, flat / TRIALS
+
+
+def print_processes() -> None:
+    """Prints the table of `--processes`."""
+    print("| Processes differ | Processes | sdtui's interval | as one process |")
+    print("| --- | --- | --- | --- |")
+    for apart in (0.0, 1.0, 3.0):
+        for processes in (2, 3, 5, 10):
+            ours, flat = processes_coverage(processes, apart)
+            print(f"| {apart:g} | {processes} | {ours:.0%} | {flat:.0%} |", flush=True)
+
+
 def main() -> None:
     """Prints the table."""
     if "--precision" in sys.argv[1:]:
         print_stopped()
+        return
+    if "--processes" in sys.argv[1:]:
+        print_processes()
         return
     print("| Neighbours correlate | Calls differ | Calls | sdtui's interval | single steps |")
     print("| --- | --- | --- | --- | --- |")

@@ -1,10 +1,11 @@
 """The same cell in many fresh processes: how far they are apart, and what the interval of one of them promises.
 
-    for i in $(seq 10); do sdtui run docs --pipeline sd-txt2img --batch-size 1 --calls 11 --runs-dir ten; done
+    sdtui run docs --pipeline sd-txt2img --batch-size 1 --calls 11 --processes 10 --runs-dir ten
     python benchmarks/processes.py ten/* -o processes.json
 
-Every run given has each cell measured in a process of its own; cells of the same id on the same GPU model belong
-together. Nothing is measured here: the same runs have the same figures. By stage it says
+Every run given has each cell measured in a process of its own, or in several with ``--processes``; cells of the same
+id on the same GPU model belong together. Nothing is measured here: the same runs have the same figures. By stage it
+says
 
 - the spread within: half the width of a process's own 95 % interval of the median step, and the MAD of its steps, as
   shares of the median, the processes' median of each;
@@ -56,7 +57,7 @@ def read(folders: Sequence[Path]) -> Iterator[tuple[str, str, str, str, Calls]]:
     for record in sorted(
         (runs.read(folder) for folder in {folder.resolve() for folder in folders}), key=lambda record: record.id
     ):
-        for cell, told in record.cells.items():
+        for cell, told in ((cell, told) for cell, last in record.cells.items() for told in last.processes):
             sitting = record.sitting_of(told)
             if sitting is None or told.finished is None or told.finished.status != "ok":
                 continue
@@ -65,7 +66,7 @@ def read(folders: Sequence[Path]) -> Iterator[tuple[str, str, str, str, Calls]]:
                 calls = [call for call in told.calls if call.stage == stage.name]
                 steps = [step for step in told.steps if step.stage == stage.name]
                 device = machine.gpu.name if machine.gpu else machine.cpu
-                yield cell, stage.name, device, record.id, measured_steps(calls, steps)
+                yield cell, stage.name, device, f"{record.id}, process {told.process}", measured_steps(calls, steps)
 
 
 def hierarchical_interval(drawn: Sequence[np.ndarray]) -> Interval:

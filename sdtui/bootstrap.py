@@ -1,5 +1,7 @@
 """Bootstrap intervals over step times: calls are drawn first, then stretches of consecutive steps within each.
 
+Where calls are of several processes, processes are drawn before calls.
+
 Steps of one call are not independent (see docs/methodology.md for how much), and calls differ. Drawing single steps
 would promise intervals several times too narrow; blocks of consecutive steps keep what neighbours have in common, and
 drawing calls keeps what a call has for itself.
@@ -26,38 +28,47 @@ _PERCENTS = (2.5, 97.5)
 _SEED = 20230316  # any constant: the same samples have the same interval, always
 
 
-def median_interval(calls: Sequence[Sequence[float]]) -> Interval | None:
+def median_interval(calls: Sequence[Sequence[float]], processes: Sequence[int] = ()) -> Interval | None:
     """Returns the interval of the median of all samples together; ``None`` where they are too few.
 
     Args:
         calls: Samples of each call, in the order they were taken, in any unit.
+        processes: Which process each call is of; empty where all are of one.
     """
-    medians = _medians(calls, stream=0)
+    medians = _medians(calls, 0, processes)
     return None if medians is None else _interval(medians)
 
 
-def sum_interval(calls: Sequence[Sequence[float]], fixed: Sequence[float]) -> Interval | None:
+def sum_interval(
+    calls: Sequence[Sequence[float]], fixed: Sequence[float], processes: Sequence[int] = ()
+) -> Interval | None:
     """Returns the interval in which one call's sum lies; ``None`` where the samples are too few.
 
     Args:
         calls: Samples of each call, which are drawn.
         fixed: What each call's sum holds besides its samples, which is not drawn.
+        processes: As of `median_interval`.
     """
     if not _enough(calls):
         return None
     generator = np.random.default_rng(_SEED)
-    chosen = generator.integers(len(calls), size=(RESAMPLES, 1))
+    chosen = _chosen(processes or [0] * len(calls), generator, one=True)
     return _interval(_drawn(calls, chosen, generator).sum(axis=1) + np.asarray(fixed)[chosen[:, 0]])
 
 
-def ratio_interval(above: Sequence[Sequence[float]], below: Sequence[Sequence[float]]) -> Interval | None:
+def ratio_interval(
+    above: Sequence[Sequence[float]],
+    below: Sequence[Sequence[float]],
+    processes: tuple[Sequence[int], Sequence[int]] = ((), ()),
+) -> Interval | None:
     """Returns the interval of the ratio of two medians, both resampled; ``None`` where either has too few samples.
 
     Args:
         above: Samples of each call whose median is divided.
         below: Samples of each call whose median divides.
+        processes: Of the calls of each, as of `median_interval`.
     """
-    medians = _medians(above, stream=1), _medians(below, stream=2)
+    medians = _medians(above, 1, processes[0]), _medians(below, 2, processes[1])
     if medians[0] is None or medians[1] is None or not np.all(medians[1] > 0):
         return None
     return _interval(medians[0] / medians[1])
@@ -67,14 +78,40 @@ def _enough(calls: Sequence[Sequence[float]]) -> bool:
     return sum(len(samples) for samples in calls) >= FEWEST_SAMPLES and all(len(samples) > 0 for samples in calls)
 
 
-def _medians(calls: Sequence[Sequence[float]], stream: int) -> Any:
+def _medians(calls: Sequence[Sequence[float]], stream: int, processes: Sequence[int] = ()) -> Any:
     if not _enough(calls):
         return None
     generator = np.random.default_rng([_SEED, stream])
-    chosen = generator.integers(len(calls), size=(RESAMPLES, len(calls)))
-    rows = max(1, _SAMPLES_AT_ONCE // (len(calls) * max(map(len, calls))))
+    chosen = _chosen(processes or [0] * len(calls), generator)
+    rows = max(1, _SAMPLES_AT_ONCE // (chosen.shape[1] * max(map(len, calls))))
     parts = (_drawn(calls, chosen[begin : begin + rows], generator) for begin in range(0, RESAMPLES, rows))
     return np.concatenate([np.median(part, axis=1, overwrite_input=True) for part in parts])
+
+
+def _chosen(processes: Sequence[int], generator: Any, one: bool = False) -> Any:
+    """Draws calls: as many as there are, or one. Of several processes, processes first, then calls of each.
+
+    A process of fewer calls than another is drawn as often and gives as many, so that all weigh alike.
+
+    Args:
+        processes: Which process each call is of.
+        generator: Of random numbers.
+        one: Draw one process, and one call of it.
+
+    Returns:
+        Indices of calls, of shape (resamples, calls drawn).
+    """
+    places: dict[int, list[int]] = {}
+    for index, process in enumerate(processes):
+        places.setdefault(process, []).append(index)
+    if len(places) == 1:
+        return generator.integers(len(processes), size=(RESAMPLES, 1 if one else len(processes)))
+    counts = np.array([len(of) for of in places.values()])
+    most = int(counts.max())
+    table = np.array([(of * most)[:most] for of in places.values()])
+    of = generator.integers(len(places), size=(RESAMPLES, 1 if one else len(places), 1))
+    ranks = generator.random((*of.shape[:2], 1 if one else most)) * counts[of]
+    return table[of, ranks.astype(np.intp)].reshape(RESAMPLES, -1)
 
 
 def _drawn(calls: Sequence[Sequence[float]], chosen: Any, generator: Any) -> Any:

@@ -114,6 +114,9 @@ def run(
     trace: Annotated[
         bool | None, typer.Option("--trace", help="Make one more call per cell, untimed, under torch.profiler.")
     ] = None,
+    processes: Annotated[
+        str | None, typer.Option("--processes", metavar="N", help="Measure each cell in so many fresh processes.")
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -158,6 +161,7 @@ def run(
         "prompt": prompt,
         "cold": cold,
         "trace": trace,
+        "processes": _number(processes),
         "precision": precision,
         "max_calls": _number(max_calls),
         "max_seconds": _number(max_seconds),

@@ -78,7 +78,7 @@ def lines(
     if cell is None:
         head, body = Text(_between(record, progress)), Text()
     else:
-        head = Text(f"[{progress.done + 1}/{progress.total}] {cell.spec.id}", style="bold")
+        head = Text(f"[{progress.done + 1}/{progress.total}] {cell.name}", style="bold")
         body = _cell_line(cell, gauges, now, width, bar)
     rows = (head, body, _run_line(record, progress, now, width, bar))
     for row in rows:
@@ -121,7 +121,7 @@ def _cell_line(cell: CellRecord, gauges: Mapping[str, Any], now: float, width: i
 
 
 def _run_line(record: RunRecord, progress: Progress, now: float, width: int, bar: str) -> Text:
-    parts = [f"{progress.done}/{progress.total} cells"]
+    parts = [f"{progress.done}/{progress.total} {progress.unit}"]
     if record.sittings:
         parts.append(duration(now - record.sittings[-1].started_at))
     if progress.remaining_s and progress.remaining_s >= 1:

@@ -94,7 +94,7 @@ class Narrator:
         progress = progress_of(self.record, time.time())
         sitting = self.record.sittings[-1] if self.record.sittings else None
         device = f" on {sitting.started.machine.device_name}" if sitting else ""
-        self.say(f"run {self.record.id}{device}: {progress.done} of {progress.total} cells done")
+        self.say(f"run {self.record.id}{device}: {progress.done} of {progress.total} {progress.unit} done")
         if sitting and progress.current is None and self.record.logs and self.record.logs[-1][0] >= sitting.started_at:
             self._tell(self.record.logs[-1][1], self.record.logs[-1][0])
 
@@ -114,7 +114,8 @@ class Narrator:
         elif isinstance(event, CellPhase) and not self._on_terminal:
             progress = progress_of(self.record, t)
             call = f", call {event.call}" if event.call else ""
-            self.say(f"[{progress.done + 1}/{progress.total}] {event.cell}: {event.phase}{call}")
+            name = self.record.cells[event.cell].name
+            self.say(f"[{progress.done + 1}/{progress.total}] {name}: {event.phase}{call}")
         elif isinstance(event, CellFinished):
             self._tell_ending(event, t)
         elif isinstance(event, CellChecked):
@@ -127,8 +128,8 @@ class Narrator:
 
     def _tell_ending(self, event: CellFinished, t: float) -> None:
         progress = progress_of(self.record, t)
-        head = f"[{progress.done}/{progress.total}] {event.cell}:"
-        started = self.record.cells[event.cell].started
+        cell = self.record.cells[event.cell]
+        head, started = f"[{progress.done}/{progress.total}] {cell.name}:", cell.started
         took = f" in {duration(t - started)}" if started else ""
         why = event.reason or (precision.said(event.precision) if event.precision else "")
         reason = f": {why}" if why else ""

@@ -21,7 +21,7 @@ from sdtui.catalog.plans import FLAGS, origin, resolve_plan
 from sdtui.follow import Narrator
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.events import RunFinished
-from sdtui.model.results import STATUSES
+from sdtui.model.results import STATUSES, Status
 from sdtui.report.markdown import tables_markdown
 from sdtui.supervisor.control import Control, request_cancel
 from sdtui.supervisor.launch import start_supervisor
@@ -79,11 +79,17 @@ def resume(name: str, retry: str | None, force: bool, runs_dir: Path | None, det
         raise UserError(f"run {folder.name}: {error}") from error
     if not force:
         refuse_differences(record, sitting)
-    endings = [cell.finished.status if cell.finished else None for cell in record.cells.values()]
+    endings = _endings(record)
     if endings and not {None, "cancelled", *statuses} & {*endings}:
         return _nothing_left(folder, record, endings)
     arguments = ["--retry", ",".join(statuses)] if statuses else []
     return _start(folder, [*arguments, "--force"] if force else arguments, detach)
+
+
+def _endings(record: runs.RunRecord) -> list[Status | None]:
+    """Returns how each cell ended; ``None`` where it has no result, or not of every process."""
+    endings = [record.ending_of(cell) for cell in record.cells.values()]
+    return [ending.status if ending else None for ending in endings]
 
 
 def _nothing_left(folder: Path, record: runs.RunRecord, endings: Sequence[str | None]) -> int:
@@ -197,8 +203,7 @@ def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None) ->
     narrator.say(f"run {folder.name}: {finished.status}")
     narrator.say(str(folder / "report.md"))
     if finished.status != "ok":
-        cells = narrator.record.cells.values()
-        _say_hint(narrator, folder, [cell.finished.status if cell.finished else None for cell in cells])
+        _say_hint(narrator, folder, _endings(narrator.record))
     return 0 if finished.status == "ok" else 1
 
 

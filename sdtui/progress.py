@@ -18,9 +18,10 @@ class Progress:
     """Where a run stands.
 
     Attributes:
-        done: Cells that have ended, but for those that were cancelled and wait for this sitting.
-        total: Cells of the run.
-        current: The cell that runs now.
+        done: Cells that have ended, but for those that were cancelled and wait for this sitting; of a run with several
+            processes per cell, processes.
+        total: Cells of the run, or processes.
+        current: The cell, or process of it, that runs now.
         remaining_s: Estimate for the whole run; ``None`` until a step or a cell tells.
         how_sure: ``about``, or ``up to`` where a precision decides how often the current cell is called.
     """
@@ -30,6 +31,7 @@ class Progress:
     current: CellRecord | None
     remaining_s: float | None
     how_sure: str = "about"
+    unit: str = "cells"
 
 
 def progress_of(record: RunRecord, now: float) -> Progress:
@@ -37,10 +39,12 @@ def progress_of(record: RunRecord, now: float) -> Progress:
     sitting = record.sittings[-1].started.sitting if record.sittings else 0
     rule = record.sittings[-1].started.precision if record.sittings else None
     cells = list(record.cells.values())
-    done = sum(1 for cell in cells if _is_done(cell, sitting))
+    done, total = sum(_done(record, cell, sitting) for cell in cells), len(cells) * record.processes
     current = next((c for c in cells if c.started and not c.finished and c.sitting == sitting), None)
-    remaining_s = _remaining_s(cells, current, len(cells) - done, sitting, now, rule)
-    return Progress(done, len(cells), current, remaining_s, "up to" if rule and current else "about")
+    began = [process for cell in cells for process in cell.processes]
+    remaining_s = _remaining_s(began, current, total - done, sitting, now, rule)
+    how_sure = "up to" if rule and current else "about"
+    return Progress(done, total, current, remaining_s, how_sure, "cells" if record.processes == 1 else "processes")
 
 
 def recent_steps(cell: CellRecord) -> list[Step]:
@@ -59,14 +63,23 @@ def rate_of(steps: list[Step]) -> float | None:
     return 1000 * len(steps) / elapsed_ms if elapsed_ms > 0 else None
 
 
-def _is_done(cell: CellRecord, sitting: int) -> bool:
-    if cell.finished is None:
+def _done(record: RunRecord, cell: CellRecord, sitting: int) -> int:
+    """How many processes of a cell there is no more to do of: all, where one of them ended otherwise than ok."""
+    ending = record.ending_of(cell)
+    if ending and ending.status not in ("ok", "cancelled"):
+        running = cell.started is not None and cell.finished is None
+        return record.processes - running
+    return sum(1 for process in cell.processes if _is_done(process, sitting))
+
+
+def _is_done(process: CellRecord, sitting: int) -> bool:
+    if process.finished is None:
         return False
-    return cell.finished.status != "cancelled" or cell.sitting == sitting
+    return process.finished.status != "cancelled" or process.sitting == sitting
 
 
 def _remaining_s(
-    cells: list[CellRecord],
+    processes: list[CellRecord],
     current: CellRecord | None,
     left: int,
     sitting: int,
@@ -75,7 +88,7 @@ def _remaining_s(
 ) -> float | None:
     if not left:
         return 0.0
-    took = [c.finished_at - c.started for c in cells if c.sitting == sitting and c.started and c.finished_at]
+    took = [c.finished_at - c.started for c in processes if c.sitting == sitting and c.started and c.finished_at]
     if current is None or current.started is None:
         return statistics.fmean(took) * left if took else None
     elapsed = max(0.0, now - current.started)

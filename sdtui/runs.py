@@ -9,7 +9,7 @@ import secrets
 import time
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdtui import locks
@@ -46,9 +46,10 @@ _TAIL_BYTES = 16384
 
 @dataclass
 class CellRecord:
-    """All that the journal says of one cell's latest attempt.
+    """All that the journal says of one process of a cell: of its latest attempt.
 
-    ``call_times`` are when each of ``calls`` ended, in unix seconds.
+    ``call_times`` are when each of ``calls`` ended, in unix seconds. ``others`` are the cell's other processes by
+    number, where there are some; this one began last.
     """
 
     spec: Cell
@@ -62,6 +63,24 @@ class CellRecord:
     finished_at: float | None = None
     call_times: list[float] = field(default_factory=list)
     checked: CellChecked | None = None
+    process: int = 1
+    others: dict[int, CellRecord] = field(default_factory=dict)
+
+    @property
+    def processes(self) -> tuple[CellRecord, ...]:
+        """Every process that was started or has an ending, by number."""
+        known = {**self.others, self.process: self}
+        return tuple(known[n] for n in sorted(known) if known[n].started is not None or known[n].finished is not None)
+
+    @property
+    def name(self) -> str:
+        """The cell's id, and which process it is where it is not the first."""
+        return self.spec.id if self.process == 1 else f"{self.spec.id}, process {self.process}"
+
+    def begun(self, process: int, sitting: int, started: float | None) -> CellRecord:
+        """Returns the record of a process that begins now, with all others beside it."""
+        others = {each.process: replace(each, others={}) for each in self.processes if each.process != process}
+        return CellRecord(self.spec, sitting, started, process=process, others=others)
 
     @property
     def versions(self) -> dict[str, str | None]:
@@ -97,6 +116,25 @@ class RunRecord:
         """Returns the sitting in which the cell last ran."""
         return next((s for s in reversed(self.sittings) if s.started.sitting == record.sitting), None)
 
+    @property
+    def processes(self) -> int:
+        """How many processes each cell is measured in."""
+        return self.sittings[-1].started.processes if self.sittings else 1
+
+    def ending_of(self, cell: CellRecord) -> CellFinished | None:
+        """Returns how a cell ended: as the first of its processes that did not end ok, named in the reason.
+
+        ``None`` while a process has no ending. A process that was cancelled counts where no other ended worse.
+        """
+        if self.processes == 1 and not cell.others:
+            return cell.finished
+        endings = [process.finished for process in cell.processes if process.finished]
+        worse = [ending for ending in endings if ending.status != "ok"]
+        if worse:
+            worst = min(worse, key=lambda ending: ending.status == "cancelled")
+            return replace(worst, reason=f"process {worst.process}: {worst.reason}")
+        return endings[-1] if len(endings) >= self.processes else None
+
     def apply(self, stamped: Stamped) -> None:
         """Takes in the next event of the journal."""
         t, event = stamped.t, stamped.event
@@ -116,7 +154,7 @@ class RunRecord:
         assert not isinstance(event, (RunStarted, RunFinished, Log))
         record = self.cells[event.cell]
         if isinstance(event, CellStarted):
-            self.cells[event.cell] = CellRecord(record.spec, event.sitting, t)
+            self.cells[event.cell] = record.begun(event.process, event.sitting, t)
         elif isinstance(event, CellPhase):
             record.phases.append((t, event))
         elif isinstance(event, Step):
@@ -127,6 +165,8 @@ class RunRecord:
         elif isinstance(event, Telemetry):
             record.telemetry.append((t, event))
         elif isinstance(event, CellFinished):
+            if event.process != record.process:  # it was skipped, and had no start
+                record = self.cells[event.cell] = record.begun(event.process, record.sitting, None)
             record.finished, record.finished_at = event, t
         elif isinstance(event, CellChecked):
             record.checked = event

@@ -93,11 +93,12 @@ def measured_steps(calls: Sequence[CallFinished], steps: Iterable[Step]) -> tupl
     return tuple(tuple(by_call[call]) for call in ordered[1:] or ordered if by_call[call])
 
 
-def step_statistics(calls: Sequence[Sequence[float]]) -> StepStatistics | None:
+def step_statistics(calls: Sequence[Sequence[float]], processes: Sequence[int] = ()) -> StepStatistics | None:
     """Returns statistics of step times pooled over calls, percentiles as `percentile`; ``None`` where there is none.
 
     Args:
         calls: Samples of each call, in the order they were taken, in milliseconds.
+        processes: Which process each call is of; empty where all are of one. Calls then hold a sample each.
     """
     if not any(calls):
         return None
@@ -111,7 +112,7 @@ def step_statistics(calls: Sequence[Sequence[float]]) -> StepStatistics | None:
         p95_ms=p95,
         p99_ms=p99,
         mad_ms=float(np.median(np.abs(samples - median))),
-        median_interval_ms=bootstrap.median_interval([samples for samples in calls if samples]),
+        median_interval_ms=bootstrap.median_interval([samples for samples in calls if samples], processes),
     )
 
 
@@ -148,7 +149,7 @@ def _summarise_stage(calls: Sequence[CallFinished], steps: Sequence[Step], batch
         first_call_s=first.wall_ms / 1000,
         peak_allocated_mib=_highest(call.peak_allocated_mib for call in calls),
         peak_reserved_mib=_highest(call.peak_reserved_mib for call in calls),
-        loop_its_interval=_loop_interval(calls, single),
+        loop_its_interval=loop_interval([(calls, steps)]),
         forwards_per_second=_per_second(last.forwards, last.loop_ms),
         seconds_per_image=last.wall_ms / 1000 / batch_size,
         step_ms=pooled,
@@ -170,12 +171,23 @@ def _single_ms(steps: Iterable[Step]) -> dict[int, list[float]]:
     return by_call
 
 
-def _loop_interval(calls: Sequence[CallFinished], single_ms: dict[int, list[float]]) -> Interval | None:
-    """Draws a call after the first, then its steps: what of its loop is no single evaluation stays as it was."""
-    measured = [call for call in calls[1:] if single_ms[call.call] and call.loop_ms > 0]
-    samples = [single_ms[call.call] for call in measured]
+def loop_interval(processes: Iterable[tuple[Sequence[CallFinished], Iterable[Step]]]) -> Interval | None:
+    """Returns where a call's loop it/s lies: a call after the first is drawn, then its steps.
+
+    What of its loop is no single evaluation stays as it was.
+
+    Args:
+        processes: Of each the calls of one stage, in order, and the steps of that stage.
+    """
+    measured, samples, of = list[CallFinished](), list[list[float]](), list[int]()
+    for number, (calls, steps) in enumerate(processes):
+        single_ms = _single_ms(steps)
+        found = [call for call in calls[1:] if single_ms[call.call] and call.loop_ms > 0]
+        measured += found
+        samples += [single_ms[call.call] for call in found]
+        of += [number] * len(found)
     fixed = [max(0.0, call.loop_ms - sum(ms)) for call, ms in zip(measured, samples, strict=True)]
-    loop_ms = bootstrap.sum_interval(samples, fixed)
+    loop_ms = bootstrap.sum_interval(samples, fixed, of)
     if loop_ms is None or loop_ms.low <= 0:
         return None
     count = measured[-1].steps

@@ -37,6 +37,8 @@ def plan_to_toml(plan: Plan) -> str:
     """
     table: dict[str, Any] = {key: getattr(plan, key) for key in _KEYS if getattr(plan, key) is not None}
     table.update({key: True for key in ("cold", "trace") if getattr(plan, key)})
+    if plan.processes > 1:
+        table["processes"] = plan.processes
     if plan.timeouts:
         table["timeouts"] = plan.timeouts
     if plan.mode_definitions:

@@ -34,6 +34,7 @@ FLAGS = {
     "prompt": "--prompt",
     "cold": "--cold",
     "trace": "--trace",
+    "processes": "--processes",
     "precision": "--precision",
     "max_calls": "--max-calls",
     "max_seconds": "--max-seconds",

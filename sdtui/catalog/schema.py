@@ -34,8 +34,8 @@ def _device(text: str) -> str:
 
 
 def _share(value: Any) -> float:
-    share = parse_share(value if isinstance(value, str) else repr(value))
-    if not share:
+    share = parse_share(value) if isinstance(value, str) else value
+    if not isinstance(share, float) or not 0 < share < 1:
         raise ValueError("is no share; write it as 1% or 0.01")
     return share
 
@@ -174,6 +174,7 @@ class PlanKeys(Table):
     prompt: str | None = None
     cold: bool | None = None
     trace: bool | None = None
+    processes: Positive | None = None
     precision: Annotated[float, BeforeValidator(_share)] | None = None
     max_calls: Annotated[int, Field(ge=FEWEST_MEASURED + 1)] | None = None
     max_seconds: Seconds | None = None

@@ -25,6 +25,7 @@ class RunStarted:
 
     Attributes:
         probe: The device's matrix rates as they were known then; ``None`` where they were not.
+        processes: How many fresh processes each cell is measured in.
         precision: Decides how often cells are called; ``None`` where their number of calls does.
     """
 
@@ -38,6 +39,7 @@ class RunStarted:
     pid: int
     flags: Mapping[str, Any] = field(default_factory=dict)
     probe: Probe | None = None
+    processes: int = 1
     precision: PrecisionRule | None = None
 
 
@@ -69,12 +71,17 @@ class CellQueued:
 
 @dataclass(frozen=True)
 class CellStarted:
-    """A worker was launched for the cell; all earlier samples of the cell are void."""
+    """A worker was launched for the cell; earlier samples of the same process of the cell are void.
+
+    Attributes:
+        process: Which of the cell's processes begins, counted from 1. What is said of the cell next is about this one.
+    """
 
     KIND: ClassVar[str] = "cell.started"
     cell: str
     sitting: int
     pid: int
+    process: int = 1
 
 
 @dataclass(frozen=True)
@@ -219,7 +226,7 @@ class Telemetry:
 
 @dataclass(frozen=True)
 class CellFinished:
-    """A cell ended, in whatever way.
+    """A process of a cell ended, in whatever way.
 
     Attributes:
         phase: In which it ended.
@@ -230,6 +237,7 @@ class CellFinished:
         precision: What it came to, where the plan asked for one and a cell ended ok. Added by the supervisor.
         flops: By stage, the floating-point operations of one evaluation of its denoisers: the whole batch, guidance
             included. Stages that could not be counted are missing.
+        process: Which of the cell's processes it is, counted from 1. Added by the supervisor.
     """
 
     KIND: ClassVar[str] = "cell.finished"
@@ -242,6 +250,7 @@ class CellFinished:
     traces: tuple[StageTrace, ...] = ()
     precision: PrecisionReached | None = None
     flops: Mapping[str, float] = field(default_factory=dict)
+    process: int = 1
 
 
 @dataclass(frozen=True)

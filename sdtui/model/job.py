@@ -19,6 +19,7 @@ class Job:
         device: As the worker's torch counts: ``cuda:0`` (the supervisor shows it that GPU alone) or ``cpu``.
         outputs: Folder for the last image and final latents.
         trace: Whether to make one more call under torch.profiler.
+        process: Which of the cell's processes this is, counted from 1.
         control: Descriptor on which the supervisor answers, after each call from the cell's last on, whether there is
             another one (`MORE`, `ENOUGH`); ``None`` makes the cell's calls and no more.
     """
@@ -27,4 +28,15 @@ class Job:
     device: str
     outputs: str
     trace: bool = False
+    process: int = 1
     control: int | None = None
+
+    @property
+    def stem(self) -> str:
+        """What the names of the files that it writes begin with."""
+        return stem(self.cell.id, self.process)
+
+
+def stem(cell: str, process: int) -> str:
+    """Returns what the names of a cell's files in a run's folder begin with; those of the first process plainly so."""
+    return cell if process == 1 else f"{cell}.p{process}"

@@ -21,6 +21,7 @@ class Plan:
         size: Width and height of the output, in pixels.
         cold: Start every cell with an empty compile cache.
         trace: Make one more call per cell under torch.profiler.
+        processes: Fresh processes that each cell is measured in, one after another, by turns with the other cells.
         precision: Share of the median step within which its interval must lie before the calls end, such as 0.01;
             ``None`` makes ``calls`` calls.
         max_calls: Calls after which they end in any case; given where ``precision`` is.
@@ -46,6 +47,7 @@ class Plan:
     prompt: str | None = None
     cold: bool = False
     trace: bool = False
+    processes: int = 1
     precision: float | None = None
     max_calls: int | None = None
     max_seconds: float | None = None

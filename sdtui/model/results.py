@@ -59,6 +59,45 @@ class Distance:
 
 
 @dataclass(frozen=True)
+class ProcessSummary:
+    """Figures of one process of a cell, of one stage.
+
+    Attributes:
+        process: Counted from 1.
+        calls: That it finished, the first included.
+        loop_its: As of `StageSummary`, in this process.
+        first_call_s: As of `StageSummary`, in this process.
+        step_ms: Over its measured calls; ``None`` where it has none.
+    """
+
+    process: int
+    calls: int
+    loop_its: float
+    first_call_s: float
+    step_ms: StepStatistics | None
+
+
+@dataclass(frozen=True)
+class ProcessSpread:
+    """How far processes of one cell are apart in their median step, beside how sure each is of its own.
+
+    Attributes:
+        count: Processes with measured calls.
+        median_ms: Of the processes' medians.
+        sd: Their standard deviation (of a sample), as a share of their median.
+        range: From the lowest to the highest, as a share of their median.
+        within: Half the width of a process's own 95 % interval, as a share of its median: the processes' median of it;
+            ``None`` where they have no interval.
+    """
+
+    count: int
+    median_ms: float
+    sd: float
+    range: float
+    within: float | None
+
+
+@dataclass(frozen=True)
 class CallSummary:
     """Figures of one call of one stage.
 
@@ -67,17 +106,22 @@ class CallSummary:
         loop_its: Steps per second of the loop, by device events.
         wall_s: The whole call by the host's clock.
         step_ms: Of this call alone; ``None`` where no step held a single denoiser evaluation.
+        process: Whose call it is, counted from 1.
     """
 
     call: int
     loop_its: float
     wall_s: float
     step_ms: StepStatistics | None = None
+    process: int = 1
 
 
 @dataclass(frozen=True)
 class StageSummary:
     """Figures of one stage of one cell.
+
+    Of a cell of several processes, rates and times of a call are the median of the processes' own figures, step times
+    are pooled over processes, and intervals hold what processes differ by.
 
     Attributes:
         stage: Its name.
@@ -102,6 +146,8 @@ class StageSummary:
         seconds_per_image: Wall time of the last call over the batch size.
         step_ms: The samples of ``median_step_ms`` in full: pooled over the measured calls.
         calls: Every call that the stage finished, the first included.
+        processes: Each process's own figures; empty where there is one process.
+        spread: Between the processes; ``None`` where fewer than two have measured calls.
     """
 
     stage: str
@@ -124,6 +170,13 @@ class StageSummary:
     seconds_per_image: float | None = None
     step_ms: StepStatistics | None = None
     calls: tuple[CallSummary, ...] = ()
+    processes: tuple[ProcessSummary, ...] = ()
+    spread: ProcessSpread | None = None
+
+    @property
+    def measured_calls(self) -> tuple[CallSummary, ...]:
+        """All but each process's first."""
+        return tuple(call for call in self.calls if call.call > 1)
 
 
 @dataclass(frozen=True)
@@ -133,7 +186,7 @@ class CellSummary:
     Attributes:
         stages: In the order they ran; stages that finished no call are missing.
         images_per_second: Batch size over the wall time of the last call's stages together.
-        phase_seconds: How long each phase took.
+        phase_seconds: How long each phase took; of several processes, the mean.
         gpu_utilisation_percent: Mean over the measured calls; ``None`` without a GPU.
         cpu_percent: Mean of the worker's CPU use over the measured calls (100 is one core); ``None`` with a GPU.
         peak_vram_mib: Highest use of the device's memory that NVML saw while the cell ran.

@@ -92,8 +92,10 @@ def build(records: Iterable[RunRecord], reference: str | None, folder: str = "")
 
 
 def _cell_charts(result: Result) -> list[Chart]:
+    """Draws the process that began last, where there are several: their charts name it."""
+    summary = next(each.summary for each in result.processes if each.record is result.record)
     made = (
-        steps_chart(result.record, result.summary, f"steps-{result.spec.id}"),
+        steps_chart(result.record, summary, f"steps-{result.spec.id}"),
         telemetry_chart(result.record, f"telemetry-{result.spec.id}"),
     )
     return [chart for chart in made if chart is not None]

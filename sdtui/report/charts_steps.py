@@ -69,8 +69,8 @@ def steps_chart(record: CellRecord, summary: CellSummary, name: str) -> Chart | 
     return Chart(
         name,
         title,
-        f"{record.spec.id}. Milliseconds per step; the first call on a log scale of its own.{hollow}",
-        f"{title} of {record.spec.id}: " + "; ".join(_said(stage, len(stages) > 1) for stage in stages) + ".",
+        f"{record.name}. Milliseconds per step; the first call on a log scale of its own.{hollow}",
+        f"{title} of {record.name}: " + "; ".join(_said(stage, len(stages) > 1) for stage in stages) + ".",
         len(stages) * (height + 0.5),
         lambda canvas: _draw(canvas, stages, height),
     )

@@ -113,8 +113,8 @@ def telemetry_chart(record: CellRecord, name: str) -> Chart | None:
     return Chart(
         name,
         title,
-        f"{record.spec.id}. Over seconds since the cell started; the bands are its phases.",
-        f"{title} of {record.spec.id}; phases: {phases or 'none'}; {'; '.join(said)}.",
+        f"{record.name}. Over seconds since the cell started; the bands are its phases.",
+        f"{title} of {record.name}; phases: {phases or 'none'}; {'; '.join(said)}.",
         head + len(panels) * (_PANEL + _BETWEEN) + 0.25,
         lambda canvas: _draw(canvas, panels, bands, flags, head, duration_s(record)),
     )

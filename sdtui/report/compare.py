@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sdtui import bootstrap, statistics
+from sdtui import bootstrap
 from sdtui.flags import Flag
 from sdtui.model.errors import UserError
 from sdtui.model.results import Interval, StageSummary, StepStatistics
 from sdtui.model.shares import parse_share
+from sdtui.processes import step_samples
 from sdtui.report.detail import ending
 from sdtui.report.differences import Difference, differences
 from sdtui.report.merge import Result, results_of
@@ -180,7 +181,8 @@ def _why_not(a: Result, b: Result) -> str:
 def _compare_stage(
     a: Result, b: Result, ours: StageSummary | None, theirs: StageSummary | None, stage: str
 ) -> Pair | NotCompared:
-    interval = bootstrap.ratio_interval(_samples(a, stage), _samples(b, stage))
+    (above, ours_of), (below, theirs_of) = (_samples(result, stage) for result in (a, b))
+    interval = bootstrap.ratio_interval(above, below, (ours_of, theirs_of))
     left, right = _side(a, ours), _side(b, theirs)
     if interval is None or left is None or right is None:
         return NotCompared(a.spec.id, stage, "too few steps in calls after the first")
@@ -190,14 +192,13 @@ def _compare_stage(
 
 
 def _side(result: Result, stage: StageSummary | None) -> Side | None:
-    if stage is None or stage.step_ms is None or len(stage.calls) < 2:
+    if stage is None or stage.step_ms is None or not stage.measured_calls:
         return None
     return Side(stage.step_ms, stage.loop_its, result.flags)
 
 
-def _samples(result: Result, stage: str) -> tuple[tuple[float, ...], ...]:
-    calls = [call for call in result.record.calls if call.stage == stage]
-    return statistics.measured_steps(calls, (step for step in result.record.steps if step.stage == stage))
+def _samples(result: Result, stage: str) -> tuple[list[tuple[float, ...]], list[int]]:
+    return step_samples([process.record for process in result.processes], stage)
 
 
 def _outside(value: float, interval: Interval | None) -> bool:

@@ -1,4 +1,4 @@
-"""A report as CSV: one row per cell, call and stage."""
+"""A report as CSV: one row per cell, process, call and stage."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ CELL_COLUMNS = (
 """What a row repeats of its cell; the last four are the cell's as a whole (see `CellSummary`)."""
 
 CALL_COLUMNS = (
+    "process",
     "call",
     "stage",
     "steps",
@@ -55,7 +56,7 @@ CALL_COLUMNS = (
     "peak_allocated_mib",
     "peak_reserved_mib",
 )
-"""One call of one stage, as `CallFinished` says it."""
+"""One call of one stage, as `CallFinished` says it, and which of the cell's processes made it."""
 
 RATE_COLUMNS = ("loop_its", "host_loop_its", "loop_tflops", "matrix_tflops")
 """Steps of this call's loop per second, by device events and by the host's clock; the denoisers' operations per second
@@ -75,7 +76,8 @@ def csv_report(records: Iterable[RunRecord]) -> str:
     writer.writerow([*CELL_COLUMNS, *CALL_COLUMNS, *RATE_COLUMNS])
     for result in merge(records):
         cell = _cell_values(result)
-        rows = [_call_values(result, call) for call in result.record.calls]
+        made = [(each.record.process, call) for each in result.processes for call in each.record.calls]
+        rows = [_call_values(result, process, call) for process, call in made]
         writer.writerows([_rounded(value) for value in (*cell, *row)] for row in rows or [_NO_CALL])
     return file.getvalue()
 
@@ -85,7 +87,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _cell_values(result: Result) -> list[Any]:
-    spec, slot, finished, summary = result.spec, result.spec.slot, result.record.finished, result.summary
+    spec, slot, finished, summary = result.spec, result.spec.slot, result.ending, result.summary
     return [
         result.run.id,
         result.device,
@@ -113,8 +115,8 @@ def _cell_values(result: Result) -> list[Any]:
     ]
 
 
-def _call_values(result: Result, call: CallFinished) -> list[Any]:
-    values = encode(call)
+def _call_values(result: Result, process: int, call: CallFinished) -> list[Any]:
+    values = {"process": process, **encode(call)}
     stage = next(stage for stage in result.spec.stages if stage.name == call.stage)
     flops = flops_of(result.record, stage)
     loops = (call.loop_ms, call.host_loop_ms)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sdtui import readings
+from sdtui.model.events import CallFinished, StageTrace
 from sdtui.model.results import PHASES, Interval, StageSummary
-from sdtui.report import precision, text
+from sdtui.report import precision, processes, text
 from sdtui.report.cost import Price
 from sdtui.report.merge import Result
 from sdtui.report.tables import grouped
@@ -32,6 +32,7 @@ def sections(results: Sequence[Result], run_marks: dict[Path, str], price: Price
         tables = (
             ("Speed", _speed(members, run_marks, price)),
             ("Step times", _step_times(members)),
+            ("Processes", processes.table(members)),
             ("Precision", precision.table(members)),
             ("Achieved rate", _rooflines(members)),
             ("Where an image's time goes", _split(members)),
@@ -50,7 +51,7 @@ def sections(results: Sequence[Result], run_marks: dict[Path, str], price: Price
 
 def ending(result: Result) -> str:
     """Says how a cell ended, and where if not well: ``oom in measure, call 2``."""
-    finished = result.record.finished
+    finished = result.ending
     if finished is None:
         return "not run" if result.record.started is None else "not finished"
     if finished.status == "ok":
@@ -132,7 +133,7 @@ def _rooflines(results: Sequence[Result]) -> _Table:
 
 
 def _medians(stage: StageSummary) -> str:
-    medians = [call.step_ms.median_ms for call in stage.calls[1:] if call.step_ms]
+    medians = [call.step_ms.median_ms for call in stage.measured_calls if call.step_ms]
     if len(medians) > _MOST_CALLS:
         return f"{min(medians):.2f} to {max(medians):.2f} ({len(medians)} calls)"
     return ", ".join(text.number(median, 2) for median in medians) or text.NONE
@@ -180,14 +181,13 @@ def _allocator(stage: StageSummary) -> str:
 
 def _device_figures(result: Result) -> list[str]:
     summary, energy = result.summary, result.energy
-    clock = readings.median(result.record, "sm_clock_mhz", readings.measured_windows(result.record))
     joules = text.NOT_AVAILABLE
     if energy:
         joules = text.number(energy.joules_per_image) + (" (from power)" if energy.source == "power" else "")
     return [
         text.number(summary.peak_vram_mib, 0),
         text.number(summary.gpu_utilisation_percent),
-        text.number(clock, 0),
+        text.number(result.sm_clock_mhz, 0),
         text.number(energy.mean_power_w if energy else None, 0),
         joules,
     ]
@@ -227,12 +227,12 @@ def _checks(results: Sequence[Result]) -> _Table:
 def _compilations(results: Sequence[Result]) -> _Table:
     rows = []
     for result in results:
-        for call in result.record.calls:
+        for name, call in _calls(result):
             told = call.compilation
             if told is not None:
                 counts = [str(told.graphs), str(len(told.recompiles)), str(sum(told.graph_breaks.values()))]
                 cache = told.cache or text.NOT_AVAILABLE
-                rows.append([result.spec.id, call.stage, str(call.call), text.number(told.seconds), cache, *counts])
+                rows.append([name, call.stage, str(call.call), text.number(told.seconds), cache, *counts])
     header = ["Cell", "Stage", "Call", "In torch.compile s", "Inductor's cache", "Graphs", "Recompiles", "Graph breaks"]
     return header, rows
 
@@ -241,9 +241,9 @@ def _causes(results: Sequence[Result]) -> list[str]:
     """Names every recompile and graph break."""
     lines = []
     for result in results:
-        for call in result.record.calls:
+        for name, call in _calls(result):
             if call.compilation is not None:
-                where = f"{result.spec.id}, stage {call.stage}, call {call.call}"
+                where = f"{name}, stage {call.stage}, call {call.call}"
                 lines += [f"- {where}: recompiled: {text.inline(reason)}" for reason in call.compilation.recompiles]
                 breaks = call.compilation.graph_breaks.items()
                 lines += [f"- {where}: graph break ({count}×): {text.inline(reason)}" for reason, count in breaks]
@@ -254,13 +254,13 @@ def _traces(results: Sequence[Result]) -> _Table:
     header = ["Cell", "Stage", "Traced loop ms", "GPU busy ms", "Kernels and copies", "Longest", "Trace in outputs/"]
     rows = []
     for result in results:
-        for trace in result.record.finished.traces if result.record.finished else ():
+        for name, trace in _traced(result):
             longest = "; ".join(
                 f"{kernel.ms:.1f} ms {_shortened(kernel.name)}" for kernel in trace.kernels[:_TOP_KERNELS]
             )
             rows.append(
                 [
-                    result.spec.id,
+                    name,
                     trace.stage,
                     text.number(trace.loop_ms),
                     text.NOT_AVAILABLE if trace.busy_ms is None else text.number(trace.busy_ms),
@@ -270,6 +270,19 @@ def _traces(results: Sequence[Result]) -> _Table:
                 ]
             )
     return header, rows
+
+
+def _calls(result: Result) -> Iterator[tuple[str, CallFinished]]:
+    """Yields the calls of every process, each with what to call the cell and process."""
+    for process in result.processes:
+        for call in process.record.calls:
+            yield process.record.name, call
+
+
+def _traced(result: Result) -> Iterator[tuple[str, StageTrace]]:
+    for process in result.processes:
+        for trace in process.record.finished.traces if process.record.finished else ():
+            yield process.record.name, trace
 
 
 def _shortened(kernel: str) -> str:

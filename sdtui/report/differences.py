@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sdtui import readings
 from sdtui.model.codec import encode
 from sdtui.report.merge import Result, sitting_of
 from sdtui.report.text import NOT_AVAILABLE
@@ -57,9 +56,8 @@ def _facts_of(result: Result) -> Iterator[tuple[str, Any]]:
             if environment.name == spec.slot.environment:
                 yield from _flat(f"{environment.name}: ", encode(environment))
     yield from (("weights", spec.weights), ("seed", spec.seed), ("prompt", spec.prompt))
-    windows = readings.measured_windows(result.record)
-    if result.on_gpu and windows:
-        yield "median SM clock MHz while measuring", readings.median(result.record, "sm_clock_mhz", windows)
+    if result.on_gpu and any(call.call > 1 for process in result.processes for call in process.record.calls):
+        yield "median SM clock MHz while measuring", result.sm_clock_mhz
 
 
 def _flat(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -41,12 +41,12 @@ def json_report(records: Iterable[RunRecord], reference: str | None = None, pric
 
 
 def run_value(run: RunRecord) -> dict[str, Any]:
-    """Returns everything a run's record holds, its place on disk aside."""
+    """Returns everything a run's record holds, its place on disk aside: ``cells`` has an entry per cell and process."""
     return {
         "id": run.id,
         "plan": plan_text(run),
         "sittings": [_sitting(sitting) for sitting in run.sittings],
-        "cells": [_cell(record) for record in run.cells.values()],
+        "cells": [_cell(process) for cell in run.cells.values() for process in cell.processes or (cell,)],
         "logs": [{"t": t, **encode(log)} for t, log in run.logs],
     }
 
@@ -63,6 +63,7 @@ def _sitting(sitting: SittingRecord) -> dict[str, Any]:
 def _cell(record: CellRecord) -> dict[str, Any]:
     return {
         "id": record.spec.id,
+        "process": record.process,
         "spec": encode(record.spec),
         "sitting": record.sitting,
         "started": record.started,
@@ -82,7 +83,7 @@ def figures(result: Result) -> dict[str, Any]:
         "summary": encode(result.summary),
         "flags": encode(result.flags),
         "energy": encode(result.energy),
-        "precision": encode(precision.reached(result)),
+        "precision": [{"process": process.process, **encode(found)} for process, found in precision.reached(result)],
         "roofline": encode(result.roofline),
         "check": encode(result.check),
     }

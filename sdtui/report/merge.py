@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median
 
 from sdtui import readings, statistics
 from sdtui.check import Check, check_output
 from sdtui.energy import Energy, energy
 from sdtui.flags import Flag, flags
 from sdtui.model.cell import Cell
+from sdtui.model.events import CellFinished
 from sdtui.model.machine import Gpu
 from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Status
+from sdtui.processes import Process, pool, pool_energy, pool_flags
 from sdtui.report.text import NOT_AVAILABLE
 from sdtui.roofline import StageRoofline, roofline
 from sdtui.runs import CellRecord, RunRecord, SittingRecord
@@ -25,6 +28,7 @@ class Result:
 
     Attributes:
         run: Where it comes from.
+        record: Of the process that began last; `processes` has them all.
         device: GPU model, or the CPU's name.
         gpu: What the cell's sitting used; ``None`` for a CPU.
         torch: Full version: the worker's own word, else the sitting's environment; ``None`` where neither says.
@@ -49,39 +53,64 @@ class Result:
         return self.record.spec
 
     @property
+    def ending(self) -> CellFinished | None:
+        """How the cell ended; ``None`` where it has no result yet. Of several processes, see `RunRecord.ending_of`."""
+        return self.run.ending_of(self.record)
+
+    @property
     def status(self) -> Status | None:
         """How the cell ended; ``None`` where it has no result yet."""
-        return self.record.finished.status if self.record.finished else None
+        return self.ending.status if self.ending else None
 
     @property
     def call(self) -> int | None:
         """The call in which it ended."""
-        return self.record.finished.call if self.record.finished else None
+        return self.ending.call if self.ending else None
 
     @property
     def reason(self) -> str:
         """Why it did not end ok; empty where there is nothing to say."""
-        return self.record.finished.reason if self.record.finished else ""
+        return self.ending.reason if self.ending else ""
+
+    @cached_property
+    def processes(self) -> tuple[Process, ...]:
+        """The cell's processes by number; of a cell that never ran, the one that it has."""
+        records = self.record.processes or (self.record,)
+        return tuple(Process(record, _summary_of(record)) for record in records)
 
     @cached_property
     def summary(self) -> CellSummary:
         """The cell's figures, computed anew from its raw samples: an older sdtui's folder has the newest figures."""
-        return _summary_of(self.record)
+        return pool(self.spec, self.processes)
 
     @cached_property
     def flags(self) -> tuple[Flag, ...]:
         """What makes the figures less sure."""
-        return flags(self.record, self.summary, self.gpu, self.check)
+        return pool_flags([(each.record, self._flags_of(each)) for each in self.processes])
+
+    def _flags_of(self, process: Process) -> tuple[Flag, ...]:
+        return flags(process.record, process.summary, self.gpu, check_output(self.run, process.record))
 
     @cached_property
     def check(self) -> Check | None:
-        """How the output compares with that of ``no-compile`` in the same run; ``None`` where there is none."""
+        """How the output (of several processes, the last one's) compares with that of ``no-compile`` in the same run.
+
+        ``None`` where there is none.
+        """
         return check_output(self.run, self.record)
 
     @cached_property
     def energy(self) -> Energy | None:
         """Energy per image; ``None`` where it is not available."""
-        return energy(self.record)
+        return pool_energy(energy(each.record) for each in self.processes)
+
+    @cached_property
+    def sm_clock_mhz(self) -> float | None:
+        """Median SM clock over the measured calls (of several processes, the median of theirs)."""
+        records = [each.record for each in self.processes]
+        clocks = [readings.median(record, "sm_clock_mhz", readings.measured_windows(record)) for record in records]
+        known = [clock for clock in clocks if clock is not None]
+        return median(known) if known else None
 
     @cached_property
     def roofline(self) -> tuple[StageRoofline, ...]:

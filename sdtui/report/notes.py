@@ -9,7 +9,7 @@ from sdtui.energy import SHORTEST_S
 from sdtui.flags import MEANINGS
 from sdtui.model.cell import Cell, Stage
 from sdtui.model.errors import UserError
-from sdtui.report import precision, text
+from sdtui.report import precision, processes, text
 from sdtui.report.merge import Result
 from sdtui.runs import PLAN, RunRecord
 
@@ -102,6 +102,7 @@ def _general(results: Sequence[Result]) -> list[str]:
         ("if-cascade" in pipelines, _CASCADE),
         (any(spec.scale == "tiny" for spec in specs), _TINY),
         (any(spec.variant for spec in specs), _VARIANT),
+        (any(len(result.processes) > 1 for result in results), processes.NOTE),
         (any(precision.reached(result) for result in results), precision.NOTE),
         (any(result.summary.stages for result in results), _INTERVALS),
         (any(result.on_gpu and result.summary.stages for result in results), _ENERGY),
@@ -109,7 +110,10 @@ def _general(results: Sequence[Result]) -> list[str]:
     ]
     raised = {flag.name for result in results for flag in result.flags}
     flags = [f"Flag `{name}`: {meaning}." for name, meaning in MEANINGS.items() if name in raised]
-    protocol = f"Each cell is a process of its own that calls its pipeline {calls} times. {_APART}"
+    whose = "Each cell is a process of its own that"
+    if any(len(result.processes) > 1 for result in results):
+        whose = "Each process of a cell"
+    protocol = f"{whose} calls its pipeline {calls} times. {_APART}"
     return [
         _PAGE,
         _FIGURE,

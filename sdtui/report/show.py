@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from sdtui.model.codec import encode
-from sdtui.report import precision, text
+from sdtui.report import precision, processes, text
 from sdtui.report.detail import ending
 from sdtui.report.json_report import figures
 from sdtui.report.merge import Result, results_of
@@ -34,9 +34,10 @@ def show_text(record: RunRecord, state: str) -> str:
     lines += [f"{result.spec.id:<{width}}  {_outcome(result, state)}".rstrip() for result in results]
     raised = [f"{result.spec.id:<{width}}  {flag}" for result in results for flag in result.flags]
     lines += ["", "flags", *raised] if raised else []
-    reached = ((result, precision.reached(result)) for result in results)
-    known = [f"{result.spec.id:<{width}}  {precision.said(found)}" for result, found in reached if found]
+    known = [f"{process.name:<{width}}  {precision.said(p)}" for r in results for process, p in precision.reached(r)]
     lines += ["", "precision", *known] if known else []
+    apart = [f"{result.spec.id:<{width}}  {spread}" for result in results for spread in processes.said(result)]
+    lines += ["", "processes", *apart] if apart else []
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -85,10 +86,13 @@ def _progress(result: Result, state: str) -> str:
     """`detail.ending`, with where a cell is now that has no ending."""
     if result.status is not None:
         return ending(result)
+    if result.record.finished is not None:
+        return f"{len(result.processes)} of {result.run.processes} processes"
     if result.record.started is None:
         return "queued" if state in ("running", "waiting") else "not run"
     phase = result.record.phases[-1][1] if result.record.phases else None
     where = "" if phase is None else f" in {phase.phase}" + (f", call {phase.call}" if phase.call else "")
+    where += f", process {result.record.process} of {result.run.processes}" if result.run.processes > 1 else ""
     return f"{'running' if state == 'running' else 'interrupted'}{where}"
 
 
@@ -110,7 +114,7 @@ def _achieved(result: Result) -> str:
 
 
 def _cell(result: Result, state: str) -> dict[str, Any]:
-    finished = result.record.finished
+    finished = result.ending
     return {
         "id": result.spec.id,
         "slot": encode(result.spec.slot),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from sdtui.model.results import Status
+
+Writer = Callable[[float], str]
+"""Writes one figure."""
 
 NONE = "–"
 NOT_AVAILABLE = "not available"
@@ -105,6 +108,11 @@ def significant(value: float, digits: int) -> str:
     """Writes a figure of any size with so many significant digits, and no exponent: ``0.0342``, ``1607``."""
     decimals = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
     return f"{value:.{max(0, decimals)}f}"
+
+
+def percent(share: float) -> str:
+    """Writes a share with as many digits as it needs, three at most: ``1 %``, ``0.834 %``."""
+    return f"{100 * share:.3g} %"
 
 
 def moment(t: float | None) -> str:

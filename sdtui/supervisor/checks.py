@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from sdtui import check, runs
 from sdtui.distance import OutputsError, distance
 from sdtui.model.events import CellChecked
+from sdtui.model.job import stem
 
 
 def checks(record: runs.RunRecord, cell: str | None = None) -> Iterator[CellChecked]:
     """Compares cells with those of ``no-compile``, where both ended ok and have kept their outputs.
+
+    Of several processes of a cell, the one that began last is compared.
 
     Args:
         record: Of the run.
@@ -24,7 +27,8 @@ def checks(record: runs.RunRecord, cell: str | None = None) -> Iterator[CellChec
         name, against = mine.spec.id, base.spec.id
         if cell in (name, against) or (cell is None and mine.checked is None):
             try:
-                yield CellChecked(name, against, distance(record.path / "outputs", name, against))
+                files = stem(name, mine.process), stem(against, base.process)
+                yield CellChecked(name, against, distance(record.path / "outputs", *files))
             except FileNotFoundError:  # a folder that was kept without its outputs
                 continue
             except OutputsError as error:

@@ -55,6 +55,7 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         retry=retry,
         cold=plan.cold,
         trace=plan.trace,
+        processes=plan.processes,
         precision=_rule(plan),
         silence_s={**limits.SILENCE_S, **plan.timeouts},
     )

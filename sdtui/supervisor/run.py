@@ -28,7 +28,7 @@ from sdtui.model.events import (
     RunStatus,
     Stamped,
 )
-from sdtui.model.job import Job
+from sdtui.model.job import Job, stem
 from sdtui.model.machine import Interpreter, Machine
 from sdtui.model.precision import PrecisionRule
 from sdtui.model.probe import Probe
@@ -59,6 +59,7 @@ class Sitting:
         retry: Statuses whose cells run again, besides those without a result.
         cold: Start every cell with an empty compile cache.
         trace: Make one more call per cell under torch.profiler.
+        processes: How many fresh processes each cell is measured in.
         precision: Decides how often cells are called; ``None`` where their number of calls does.
         silence_s: Longest silence of a worker by phase, in seconds.
     """
@@ -72,6 +73,7 @@ class Sitting:
     retry: frozenset[Status] = frozenset()
     cold: bool = False
     trace: bool = False
+    processes: int = 1
     precision: PrecisionRule | None = None
     silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)
 
@@ -153,7 +155,7 @@ class _Held:
                 self._append(CellQueued(cell.id, cell.without_configs()))
         self._check_outputs()
         self._journal.sync()
-        if any(self._is_due(cell) for cell in self._sitting.cells):
+        if any(self._is_due(cell, process) for process in self._rounds() for cell in self._sitting.cells):
             with self._device() as held:
                 if held:
                     self._measure_due()
@@ -195,6 +197,7 @@ class _Held:
                 "trace": sitting.trace,
                 "variables": self._variables(),
             },
+            processes=sitting.processes,
             precision=sitting.precision,
         )
 
@@ -245,32 +248,43 @@ class _Held:
             self._beat()
 
     def _measure_due(self) -> None:
-        for cell in self._sitting.cells:
-            if self._cancel_requested():
-                return
-            if self._is_due(cell):
-                self._measure(cell)
+        for process in self._rounds():
+            for cell in self._sitting.cells:
+                if self._cancel_requested():
+                    return
+                if self._is_due(cell, process):
+                    self._measure(cell, process)
 
-    def _is_due(self, cell: Cell) -> bool:
-        status = self._status(cell)
-        return status is None or status == "cancelled" or status in self._sitting.retry
+    def _rounds(self) -> range:
+        """The first process of every cell, then the second of every cell: what is compared takes turns."""
+        return range(1, self._sitting.processes + 1)
+
+    def _is_due(self, cell: Cell, process: int) -> bool:
+        """Says whether a process has no result, of a cell that no other process has ended otherwise than ok."""
+        if not self._is_open(self._status(cell)):
+            return False
+        found = [each.finished for each in self._record.cells[cell.id].processes if each.process == process]
+        return self._is_open(found[0].status if found and found[0] else None)
+
+    def _is_open(self, status: Status | None) -> bool:
+        return status in (None, "cancelled") or status in self._sitting.retry
 
     def _status(self, cell: Cell) -> Status | None:
-        finished = self._record.cells[cell.id].finished
+        finished = self._record.ending_of(self._record.cells[cell.id])
         return finished.status if finished else None
 
-    def _measure(self, cell: Cell) -> None:
+    def _measure(self, cell: Cell, process: int) -> None:
         if cell.id in self._control.skipped():
-            self._end(CellFinished(cell.id, "cancelled", "import", None, "skipped"))
+            self._end(CellFinished(cell.id, "cancelled", "import", None, "skipped", process=process))
             return
-        with CellLog(self._folder / "logs" / f"{cell.id}.log") as log:
+        with CellLog(self._folder / "logs" / f"{stem(cell.id, process)}.log") as log:
             sampling = Sampling(self._nvml, self._gpu_uuid())
             started = time.time()
-            worker = self._start_worker(cell)
+            worker = self._start_worker(cell, process)
             if worker is None:
                 return
             with worker:
-                self._append(CellStarted(cell.id, self._number, worker.process.pid), started)
+                self._append(CellStarted(cell.id, self._number, worker.process.pid, process), started)
                 rule = self._sitting.precision
                 stopping = Stopping(rule, self._record.cells[cell.id]) if rule else None
                 around = Surroundings(
@@ -285,13 +299,13 @@ class _Held:
         finished = time.time()
         summary = self._summary(cell.id, started, finished, watch)
         precision = stopping.reached if stopping and ending.status == "ok" else None
-        self._end(replace(ending, summary=summary, precision=precision), finished)
+        self._end(replace(ending, summary=summary, precision=precision, process=process), finished)
 
-    def _start_worker(self, cell: Cell) -> Worker | None:
+    def _start_worker(self, cell: Cell, process: int) -> Worker | None:
         """Starts the cell's worker; where it cannot be started, ends the cell and returns ``None``."""
         interpreter = next(e for e in self._sitting.environments if e.name == cell.slot.environment)
         device = "cuda:0" if self._sitting.machine.gpu else "cpu"
-        job = Job(cell, device, str(self._folder / "outputs"), self._sitting.trace)
+        job = Job(cell, device, str(self._folder / "outputs"), self._sitting.trace, process)
         try:
             path = worker_path(settings.cache_dir())
             asks = self._sitting.precision is not None
@@ -299,9 +313,9 @@ class _Held:
         except OSError as error:
             if error.errno in _DISK:
                 raise
-            self._append(CellStarted(cell.id, self._number, 0))
+            self._append(CellStarted(cell.id, self._number, 0, process))
             reason = f"{error.filename or interpreter.python}: {error.strerror}"
-            self._end(CellFinished(cell.id, "failed", "import", None, reason))
+            self._end(CellFinished(cell.id, "failed", "import", None, reason, process=process))
             return None
 
     def _compile_cache(self) -> Path | None:

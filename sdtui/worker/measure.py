@@ -145,7 +145,7 @@ class _Measurement:
 
     def _trace(self, loaded: LoadedStage, stages: list[LoadedStage]) -> StageTrace:
         kwargs = self._arguments(loaded.stage, stages)
-        name = self._cell.id if len(stages) == 1 else f"{self._cell.id}.{loaded.stage.name}"
+        name = self._job.stem if len(stages) == 1 else f"{self._job.stem}.{loaded.stage.name}"
         folder = Path(self._job.outputs)
         return trace(loaded.stage.name, lambda: loaded.pipe(**kwargs), loaded.timer, folder, name)
 
@@ -185,6 +185,6 @@ class _Measurement:
     def _check(self, stages: list[LoadedStage]) -> None:
         """Keeps the last stage's output; checks every stage's, since a later one need not be fed with it."""
         last = stages[-1]
-        outputs.save(last.images, last.timer.final_latents, Path(self._job.outputs), self._cell.id)
+        outputs.save(last.images, last.timer.final_latents, Path(self._job.outputs), self._job.stem)
         for loaded in stages:
             outputs.check(loaded.images, loaded.timer.final_latents, loaded.stage.name)

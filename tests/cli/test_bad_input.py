@@ -117,6 +117,8 @@ IN_A_FLAG = [
     Case("--steps 1.5", "--steps: 1.5 is no whole number"),
     Case("--calls 0", "--calls: 0 is too small; the least is 1"),
     Case("--calls three", '--calls: "three" is no whole number'),
+    Case("--processes 0", "--processes: 0 is too small; the least is 1"),
+    Case("--processes x", '--processes: "x" is no whole number'),
     Case("--precision 1", '--precision: "1" is no share; write it as 1% or 0.01'),
     Case("--precision 0%", '--precision: "0%" is no share; write it as 1% or 0.01'),
     Case("--precision x", '--precision: "x" is no share; write it as 1% or 0.01'),

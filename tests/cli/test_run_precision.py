@@ -72,7 +72,7 @@ def test_the_limit_that_ended_the_calls_is_named_everywhere(shell: Shell) -> Non
     report = shell.call("report", "last").out
     assert "| ±2 % | ±16.7 % | main | 7 | 0.8 | max-calls |" in report
     (cell,) = json.loads(shell.call("show", "last", "--json").out)["cells"]
-    assert cell["precision"]["limit"] == "max-calls"
+    assert [(each["process"], each["limit"]) for each in cell["precision"]] == [(1, "max-calls")]
 
 
 def test_seconds_end_the_calls_as_well(shell: Shell) -> None:
@@ -108,3 +108,21 @@ def test_a_run_that_was_killed_asks_again_when_resumed(shell: Shell) -> None:
     shell.play("ok")
     assert shell.run("resume", "last").status == 0
     assert reached(shell) == PrecisionReached(0.01, 0.0, "main", 6, 0.625)
+
+
+def test_several_processes_from_the_command_line(shell: Shell) -> None:
+    shell.play("noisy")
+    said = shell.run(*ONE, "--processes", "3")
+    assert said.status == 0, said.err
+    (cell,) = shell.record().cells.values()
+    assert [process.process for process in cell.processes] == [1, 2, 3]
+    assert "processes = 3\n" in (shell.folder() / "plan.toml").read_text()
+    name = cell.spec.id
+    assert f"[1/3] {name}: import" in said.err
+    assert f"[3/3] {name}, process 3: import" in said.err
+    shown = shell.call("show", "last").out
+    assert f"{name}  median steps of 3 processes around 30.00 ms: sd 0 %, range 0 %, within one ±16.7 %" in shown
+    report = shell.call("report", "last").out
+    assert f"| {name} | main | 3 | 30.00, 30.00, 30.00 | 40.00, 40.00, 40.00 |" in report
+    assert shell.call("report", "last", "--format", "csv").out.count(f",{name},") == 9
+    assert shell.run("resume", "last").err.strip().endswith("nothing left to run; it is ok")

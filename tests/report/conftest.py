@@ -26,6 +26,7 @@ from sdtui.model.events import (
     Telemetry,
 )
 from sdtui.model.machine import Gpu, Interpreter, Machine
+from sdtui.model.precision import PrecisionReached
 from sdtui.model.results import Phase, Status
 from sdtui.runs import RunRecord
 
@@ -102,7 +103,7 @@ class Told:
             self.t += 1.0
         return self
 
-    def sit(self, name: str = "20261124T090000Z-box-h100-abcdef", **interpreters: str) -> Told:
+    def sit(self, name: str = "20261124T090000Z-box-h100-abcdef", processes: int = 1, **interpreters: str) -> Told:
         self.sitting += 1
         packages = {"torch": self.torch, "diffusers": "0.42.1", "xformers": None}
         environments = (
@@ -114,7 +115,9 @@ class Told:
         )
         device = "cuda:0" if self.machine.gpu else "cpu"
         flags = {"retry": ["oom"], "force": False} if self.sitting > 1 else {"retry": []}
-        return self.tell(RunStarted(name, self.sitting, "0.1.0", self.machine, environments, device, 7, flags))
+        return self.tell(
+            RunStarted(name, self.sitting, "0.1.0", self.machine, environments, device, 7, flags, processes=processes)
+        )
 
     def queue(self, *specs: Cell) -> Told:
         for spec in specs:
@@ -144,11 +147,13 @@ class Told:
         call: int | None = 3,
         reason: str = "",
         torch: str | None = None,
+        process: int = 1,
+        precision: PrecisionReached | None = None,
     ) -> Told:
         """Runs the cell: whole calls at these rates (one per stage) until it ends in ``call``."""
         if spec.id not in self.specs:
             self.queue(spec)
-        self.tell(CellStarted(spec.id, self.sitting, 11), CellPhase(spec.id, "import"))
+        self.tell(CellStarted(spec.id, self.sitting, 11, process), CellPhase(spec.id, "import"))
         versions: Mapping[str, str | None] = {"torch": torch or self.torch, "diffusers": "0.42.1"}
         self.tell(CellPhase(spec.id, "load", versions=versions))
         whole = 0 if call is None else call if status == "ok" else call - 1
@@ -157,7 +162,10 @@ class Told:
             self.call(spec, number, its)
         source = "gpu" if self.machine.gpu else "process"
         self.tell(Telemetry(spec.id, source, {"power_w": 350.5, "ecc_errors": None}))
-        return self.tell(CellFinished(spec.id, status, phase, call, reason, self._summary(spec)))
+        summary = self._summary(spec)
+        return self.tell(
+            CellFinished(spec.id, status, phase, call, reason, summary, precision=precision, process=process)
+        )
 
     def finish(self, status: str = "ok") -> Told:
         return self.tell(RunFinished(self.sitting, status, {"ok": len(self.run.cells)}))  # type: ignore[arg-type]

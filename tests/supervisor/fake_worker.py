@@ -1,6 +1,7 @@
 """What the tests' interpreter runs as a worker: no torch, real events, and the misbehaviour that a file asks for.
 
-The file ``behaviour.json`` beside the interpreter maps batch sizes to ``ok`` or ``<phase>:<action>``.
+The file ``behaviour.json`` beside the interpreter maps batch sizes to ``ok`` or ``<phase>:<action>``; ``@2`` behind it
+means the second process of the cell alone.
 """
 
 import contextlib
@@ -154,7 +155,8 @@ def main():
         line += os.read(0, 65536)
     job = decode(Job, json.loads(line))
     behaviours = json.loads(Path(os.environ["FAKE_WORKER_BEHAVIOUR"]).read_text())
-    target, _, action = behaviours[str(job.cell.slot.batch_size)].partition(":")
+    behaviour, _, process = behaviours[str(job.cell.slot.batch_size)].partition("@")
+    target, _, action = (behaviour if process in ("", str(job.process)) else "ok").partition(":")
     if not action.startswith("bare"):
         die_at_end_of_input()
     emitter = Emitter(events)
@@ -176,7 +178,7 @@ def keep(job, more):
     header = b'{"latents":{"dtype":"F32","shape":[1,1,4,4],"data_offsets":[0,64]}}'
     latents = struct.pack("<16f", 1.0 + more, *[1.0] * 15)
     outputs = Path(job.outputs)
-    (outputs / f"{job.cell.id}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + latents)
+    (outputs / f"{job.stem}.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + latents)
     parts = {
         b"IHDR": struct.pack(">2I5B", 1, 1, 8, 0, 0, 0, 0),
         b"IDAT": zlib.compress(bytes([0, 100 + int(20 * more)])),
@@ -185,7 +187,7 @@ def keep(job, more):
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in {**parts, b"IEND": b""}.items()
     ]
-    (outputs / f"{job.cell.id}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    (outputs / f"{job.stem}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
 
 
 def measure(cell, call, emitter):

@@ -75,6 +75,7 @@ class Lab:
         runs_dir: Path | None = None,
         environment: str = "fake",
         modes: Sequence[str] = ("no-compile",),
+        processes: int = 1,
     ) -> Path:
         """Makes a run of one cell per behaviour and mode."""
         self.behave(*behaviours)
@@ -87,6 +88,7 @@ class Lab:
             "device": "cpu",
             "calls": 2,
             "steps": 3,
+            "processes": processes,
         }
         plan = resolve_plan(CATALOG, None, overrides, gpu_available=False)
         return runs.create(runs_dir or self.runs_dir, "CPU", "host", plan_to_toml(plan))
@@ -259,12 +261,15 @@ def events(folder: Path) -> list[Stamped]:
 def statuses(folder: Path) -> list[Status | None]:
     """Returns the status of each cell, in the plan's order."""
     record = runs.read(folder)
-    return [cell.finished.status if cell.finished else None for cell in record.cells.values()]
+    endings = [record.ending_of(cell) for cell in record.cells.values()]
+    return [ending.status if ending else None for ending in endings]
 
 
 def reasons(folder: Path) -> list[str]:
     """Returns the reason of each cell, in the plan's order."""
-    return [cell.finished.reason if cell.finished else "" for cell in runs.read(folder).cells.values()]
+    record = runs.read(folder)
+    endings = [record.ending_of(cell) for cell in record.cells.values()]
+    return [ending.reason if ending else "" for ending in endings]
 
 
 def lock_is_free(folder: Path) -> bool:

@@ -39,6 +39,19 @@ def test_a_pair_is_compared_once_both_have_ended(lab: Lab, order: tuple[str, str
     assert "differs: relative L2 0.12 from no-compile's latents" in (folder / "report.md").read_text()
 
 
+def test_the_latest_processes_are_compared(lab: Lab) -> None:
+    folder = lab.create(KEEP, modes=("no-compile", "channels-last"), processes=2)
+    assert lab.run(folder) == 0
+    assert [event.distance for event in checked(folder)] == [APART] * 3, "anew with each process of either"
+    mine, base = (runs.read(folder).cells[name] for name in (checked(folder)[0].cell, checked(folder)[0].against))
+    assert [each.checked is not None for each in mine.processes] == [True, True]
+    assert {path.name for path in (folder / "outputs").glob("*.p2.png")} == {
+        f"{mine.spec.id}.p2.png",
+        f"{base.spec.id}.p2.png",
+    }
+    assert "(process 1; raised in 2 of 2 processes)" in (folder / "report.md").read_text()
+
+
 def test_every_mode_is_compared_with_no_compile_of_its_batch_size(lab: Lab) -> None:
     folder = lab.create(KEEP, KEEP, modes=("bf16", "no-compile", "channels-last"))
     assert lab.run(folder) == 0

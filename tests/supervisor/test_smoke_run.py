@@ -95,3 +95,34 @@ def test_the_plan_is_runnable_again(followed: tuple[Path, subprocess.CompletedPr
     plan = resolve_plan(catalog, str(folder / runs.PLAN), {}, gpu_available=False)
     assert plan_to_toml(plan) == (folder / runs.PLAN).read_text()
     assert [cell.id for cell in expand(plan, catalog)] == list(runs.read(folder).cells)
+
+
+def test_real_workers_are_called_until_they_are_precise_enough_in_two_processes(module_lab: Lab) -> None:
+    """A precision that any machine reaches, and one that none does within the calls it is given."""
+    tiny = ("run", "smoke", "--device", "cpu", "--steps", "3", "--processes", "2", "--runs-dir")
+    where = str(module_lab.runs_dir.with_name("precise"))
+    said = _sdtui(*tiny, where, "--precision", "99%", "--max-calls", "40")
+    assert said.returncode == 0, said.stderr
+    (cell,) = runs.read(next(Path(where).iterdir())).cells.values()
+    for process in cell.processes:
+        assert process.finished is not None
+        assert process.finished.precision is not None
+        assert process.finished.precision.limit is None, process.finished.precision
+        assert process.finished.call == len(process.calls) == process.finished.precision.calls < 40
+    assert "median steps of 2 processes" in _sdtui("show", "last", "--runs-dir", where).stdout
+    files = {path.name for path in next(Path(where).iterdir()).glob("outputs/*")}
+    assert files == {f"{cell.spec.id}{part}" for part in (".png", ".safetensors", ".p2.png", ".p2.safetensors")}
+
+
+def test_real_workers_end_at_a_limit_that_is_named(module_lab: Lab) -> None:
+    where = str(module_lab.runs_dir.with_name("limited"))
+    said = _sdtui(
+        *("run", "smoke", "--device", "cpu", "--steps", "3", "--runs-dir", where),
+        *("--precision", "0.000001%", "--max-calls", "6", "--max-seconds", "60"),
+    )
+    assert said.returncode == 0, said.stderr
+    for cell in runs.read(next(Path(where).iterdir())).cells.values():
+        assert cell.finished is not None
+        assert cell.finished.precision is not None
+        assert (cell.finished.precision.limit, len(cell.calls)) == ("max-calls", 6)
+    assert said.stdout.count("not reached after 6 calls (max-calls; ") == 1

@@ -36,6 +36,51 @@ def test_the_interval_holds_the_median_about_as_often_as_it_says(
     assert coverage(calls, correlation, apart) >= least
 
 
+def processes_coverage(processes: int, apart: float, hierarchical: bool, trials: int = 60) -> float:
+    """How often the interval holds the median over processes, 10, of processes of two calls."""
+    generator, held = np.random.default_rng(1), 0
+    for _ in range(trials):
+        shifts = np.repeat(apart * generator.standard_normal(processes), 2)
+        calls = [10 + shift + noise(generator, 25, 0.3) for shift in shifts]
+        of = list(np.repeat(range(processes), 2)) if hierarchical else []
+        interval = bootstrap.median_interval(calls, of)
+        assert interval is not None
+        held += interval.low <= 10 <= interval.high
+    return held / trials
+
+
+def test_processes_that_differ_are_in_the_interval_where_they_are_drawn() -> None:
+    assert processes_coverage(10, 1.0, hierarchical=True) >= 0.85
+    assert processes_coverage(10, 1.0, hierarchical=False) <= 0.8
+
+
+def test_one_process_is_as_none_named() -> None:
+    samples = [noise(np.random.default_rng(seed), 49, 0.5) + 20 for seed in (1, 2, 3)]
+    assert bootstrap.median_interval(samples, [7, 7, 7]) == bootstrap.median_interval(samples)
+    assert bootstrap.sum_interval(samples, [0.0] * 3, [7, 7, 7]) == bootstrap.sum_interval(samples, [0.0] * 3)
+
+
+def test_a_process_weighs_as_much_as_another_however_often_it_was_called() -> None:
+    interval = bootstrap.median_interval([[1.0] * 9, *[[2.0] * 9] * 9], [1, *[2] * 9])
+    assert interval == bootstrap.Interval(1.0, 2.0)
+    assert bootstrap.median_interval([[1.0] * 9, *[[2.0] * 9] * 99]) == bootstrap.Interval(2.0, 2.0)
+
+
+def test_calls_of_one_process_are_not_drawn_for_another() -> None:
+    """Two processes of two calls each: a resample of both processes holds as many samples of each."""
+    low_high = bootstrap.sum_interval([[1.0] * 9, [1.0] * 9, [5.0] * 9], [0.0] * 3, [1, 1, 2])
+    assert low_high == bootstrap.Interval(9.0, 45.0)
+    ratio = bootstrap.ratio_interval([[2.0] * 9] * 2, [[1.0] * 9, [4.0] * 9], ([1, 2], [1, 2]))
+    assert ratio == bootstrap.Interval(0.5, 2.0)
+
+
+def test_many_samples_take_no_more_memory_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = [noise(np.random.default_rng(seed), 49, 0.5) + 20 for seed in range(20)]
+    whole = bootstrap.median_interval(samples, [0] * 10 + [1] * 10)
+    monkeypatch.setattr(bootstrap, "_SAMPLES_AT_ONCE", 5000)
+    assert bootstrap.median_interval(samples, [0] * 10 + [1] * 10) == whole
+
+
 def test_few_samples_have_no_interval() -> None:
     assert bootstrap.median_interval([[1.0, 2.0, 3.0], [4.0, 5.0]]) is None
     assert bootstrap.median_interval([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]) is not None

@@ -153,7 +153,9 @@ def test_the_docs_plan_is_readable():
 def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
     keys = set(Plan.__dataclass_fields__) - {"timeouts", "mode_definitions", "pipeline_definitions"}
     assert set(FLAGS) == keys
-    plan = resolve(steps=9, size=64, guidance=2.0, dtype="float32", prompt="x", cold=True, trace=True, precision="1%")
+    plan = resolve(
+        steps=9, size=64, guidance=2.0, dtype="float32", prompt="x", cold=True, trace=True, precision="1%", processes=2
+    )
     assert set(tomllib.loads(plan_to_toml(plan))) == keys
 
 
@@ -162,6 +164,8 @@ def test_a_precision_has_limits_and_is_written_again(write, text):
     plan = resolve(write(f'pipelines = ["sd-txt2img"]\nprecision = {text}\n'))
     assert (plan.precision, plan.max_calls, plan.max_seconds) == (0.01, 50, 120.0)
     assert resolve(write(plan_to_toml(plan))) == plan
+    least = resolve(write('precision = "0.000001%"\n'))
+    assert resolve(write(plan_to_toml(least))).precision == least.precision == 1e-8
     assert resolve(write(f"precision = {text}\ncalls = 60\n")).max_calls == 60
     assert resolve(write(f"precision = {text}\nmax_calls = 9\n"), max_seconds=7).max_calls == 9
 

@@ -264,6 +264,23 @@ def test_a_further_start_of_a_cell_voids_what_came_before(tmp_path: Path) -> Non
     assert record.sitting_of(cell) is None
 
 
+def test_a_further_start_of_a_process_voids_its_own_samples_alone(tmp_path: Path) -> None:
+    step, other = Step(CELL, 1, "main", 1, 1, 1.0, 1), Step(CELL, 1, "main", 1, 1, 2.0, 1)
+    one, two = CellFinished(CELL, "ok", "measure"), CellFinished(CELL, "failed", "measure", reason="x", process=2)
+    started = dataclasses.replace(STARTED, processes=2)
+    told = (started, QUEUED, CellStarted(CELL, 1, 1), step, one, CellStarted(CELL, 1, 2, 2), other, two)
+    record = _apply(tmp_path, *told)
+    ending = record.ending_of(record.cells[CELL])
+    assert ending is not None
+    assert (ending.status, ending.reason) == ("failed", "process 2: x")
+    record = _apply(tmp_path, *told, CellStarted(CELL, 1, 3, 2), step)
+    assert record.ending_of(record.cells[CELL]) is None
+    assert [(each.process, each.steps, each.others) for each in record.cells[CELL].processes[:1]] == [(1, [step], {})]
+    assert [(each.process, each.steps) for each in record.cells[CELL].processes[1:]] == [(2, [step])]
+    record = _apply(tmp_path, *told, CellStarted(CELL, 1, 3, 2), step, dataclasses.replace(one, process=2))
+    assert record.ending_of(record.cells[CELL]) == dataclasses.replace(one, process=2)
+
+
 def test_an_ending_belongs_to_its_own_sitting(tmp_path: Path) -> None:
     """A sitting that found the disk full could not say that it began."""
     ended = RunFinished(1, "cancelled", {})
