@@ -12,9 +12,9 @@ says
 - the spread between: the standard deviation and the range of the processes' medians, as shares of their median; and how
   many times the standard deviation is what the processes' own intervals lead one to expect;
 - how many of the processes' intervals hold the median of all processes' medians;
-- in how many ways of halving the processes the hierarchical interval of one half (processes are drawn, then calls, then
-  steps) holds the median of the other half's medians. That median has its own error: an interval that holds the true
-  median 95 times in 100 holds the other half's about 83 times (two equal normal errors: P(|Z| < 1.96 / √2)).
+- in how many ways of halving the processes sdtui's interval of one half (processes are drawn, then calls, then steps)
+  holds the median step of the other half. That median has its own error: an interval that holds the true median 95
+  times in 100 holds the other half's about 83 times (two equal normal errors: P(|Z| < 1.96 / √2)).
 """
 
 from __future__ import annotations
@@ -42,14 +42,13 @@ from sdtui.statistics import measured_steps
 MOST_HALVES = 252
 """Ten processes can be halved in so many ways; of more, as many are drawn."""
 
-RESAMPLES = 2000
 FEWEST = 4
 Calls = tuple[tuple[float, ...], ...]
 """Step times of one process in milliseconds, call by call."""
 
 
 def read(folders: Sequence[Path]) -> Iterator[tuple[str, str, str, str, Calls]]:
-    """Yields cell id, stage, GPU (or CPU), run and step times of every cell that ended ok, as the runs began.
+    """Yields cell id, stage, GPU (or CPU), process and step times of all processes that ended ok, as the runs began.
 
     Raises:
         UserError: A folder holds no readable run.
@@ -69,18 +68,24 @@ def read(folders: Sequence[Path]) -> Iterator[tuple[str, str, str, str, Calls]]:
                 yield cell, stage.name, device, f"{record.id}, process {told.process}", measured_steps(calls, steps)
 
 
-def hierarchical_interval(drawn: Sequence[np.ndarray]) -> Interval:
-    """Returns the 95 % interval of the median of the processes' medians: processes are drawn, then calls, then steps.
+def median(processes: Sequence[Calls]) -> float:
+    """Returns the median step of processes together."""
+    return float(np.median(np.concatenate([call for calls in processes for call in calls])))
 
-    Args:
-        drawn: Of each process, its median as each resample of its calls and steps has it.
+
+def interval(processes: Sequence[Calls]) -> Interval:
+    """Returns the 95 % interval of their median step, as ``sdtui run --processes`` has it.
+
+    Processes are drawn, then calls, then stretches of steps.
+
+    Raises:
+        UserError: They have too few steps.
     """
-    generator = np.random.default_rng(0)
-    medians = np.stack(drawn)
-    chosen = generator.integers(len(drawn), size=(RESAMPLES, len(drawn)))
-    resamples = generator.integers(medians.shape[1], size=chosen.shape)
-    low, high = np.percentile(np.median(medians[chosen, resamples], axis=1), (2.5, 97.5))
-    return Interval(float(low), float(high))
+    numbers = [number for number, calls in enumerate(processes) for _ in calls]
+    found = bootstrap.median_interval([call for calls in processes for call in calls], numbers)
+    if found is None:
+        raise UserError(f"a process has under {bootstrap.FEWEST_SAMPLES} measured steps")
+    return found
 
 
 def halves(count: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -103,32 +108,28 @@ def figures(processes: Sequence[Calls]) -> dict[str, Any]:
     """
     if len(processes) < FEWEST:
         raise UserError(f"{len(processes)} processes: at least {FEWEST} are needed")
-    medians = [float(np.median(np.concatenate(calls))) for calls in processes]
-    intervals = [bootstrap.median_interval(calls) for calls in processes]
-    known = [interval for interval in intervals if interval is not None]
-    if len(known) < len(processes):
-        raise UserError(f"a process has under {bootstrap.FEWEST_SAMPLES} measured steps")
+    intervals = [interval([calls]) for calls in processes]
+    medians = [median([calls]) for calls in processes]
     middle = statistics.median(medians)
-    half_widths = [(interval.high - interval.low) / 2 / middle for interval in known]
+    half_width = statistics.median((each.high - each.low) / 2 / middle for each in intervals)
     deviation = statistics.stdev(medians) / middle
-    drawn = [bootstrap._medians(calls, stream=number) for number, calls in enumerate(processes)]
     ways = halves(len(processes))
     held = 0
     for half, other in ways:
-        interval = hierarchical_interval([drawn[number] for number in half])
-        held += interval.low <= statistics.median(medians[number] for number in other) <= interval.high
-    whole = hierarchical_interval(drawn)
+        promised = interval([processes[number] for number in half])
+        held += promised.low <= median([processes[number] for number in other]) <= promised.high
+    whole = interval(processes)
     return {
         "processes": len(processes),
         "median_ms": middle,
         "medians_ms": medians,
-        "intervals_ms": [[interval.low, interval.high] for interval in known],
-        "within_half_width": statistics.median(half_widths),
+        "intervals_ms": [[each.low, each.high] for each in intervals],
+        "within_half_width": half_width,
         "within_mad": statistics.median(_mad(calls) for calls in processes) / middle,
         "between_deviation": deviation,
         "between_range": (max(medians) - min(medians)) / middle,
-        "between_over_expected": deviation / (statistics.median(half_widths) / 1.96),
-        "own_intervals_hold": sum(interval.low <= middle <= interval.high for interval in known),
+        "between_over_expected": deviation / (half_width / 1.96),
+        "own_intervals_hold": sum(each.low <= middle <= each.high for each in intervals),
         "hierarchical_interval_ms": [whole.low, whole.high],
         "halves": len(ways),
         "halves_hold": held,

@@ -14,40 +14,41 @@ import pytest
 
 from sdtui import runs
 from sdtui.model.errors import UserError
-from sdtui.model.events import CallFinished, CellFinished, CellStarted, Step
+from sdtui.model.events import CallFinished, CellFinished, CellQueued, CellStarted, RunStarted, Step
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = next((ROOT / "tests/fixtures/runs").glob("*-fa50b5"))
 CELL = "sd-txt2img.no-compile.current.b1.tiny-81b75a56"
 
 
-def times(process: int, apart: float, calls: int = 10, steps: int = 49, scatter: float = 0.01):
+def times(process: int, apart: float, calls: int = 2, steps: int = 49, scatter: float = 0.01):
     """Step times of a process whose own median is off by ``apart`` standard deviations of a process, about 10 ms."""
     generator = np.random.default_rng(process)
     own = 10 * (1 + apart * generator.standard_normal())
     return tuple(tuple(own * (1 + scatter * generator.standard_normal(steps))) for _ in range(calls))
 
 
-def made_run(folder: Path, process: int, apart: float, status: str = "ok") -> Path:
-    """A run of one cell, made of the events of a recorded one."""
+def made_run(folder: Path, number: int, apart: float, status: str = "ok", processes: int = 1) -> Path:
+    """A run of one cell, made of the events of a recorded one; process n of run m has the times of m + n - 1."""
     recorded = [s.event for s in runs.Tail(SAMPLE).poll() if getattr(s.event, "cell", CELL) == CELL]
-    run = folder / f"run-{process:02}"
+    run = folder / f"run-{number:02}"
     runs.complete(run)
     (run / runs.JOURNAL).touch()
     journal = runs.Journal(run)
-    step = next(event for event in recorded if isinstance(event, Step))
-    call = next(event for event in recorded if isinstance(event, CallFinished))
-    for event in recorded:
-        if isinstance(event, CellFinished):
-            for number, ms in enumerate(times(process, apart, calls=3, steps=20), 1):
-                for place, one in enumerate(ms, 1):
-                    made = dataclasses.replace(step, call=number, step=place, steps=20, ms=float(one), forwards=1)
-                    journal.append(made, t=2.0)
-                journal.append(dataclasses.replace(call, call=number, steps=20, loop_ms=sum(ms)), t=2.0)
-            journal.append(dataclasses.replace(event, status=status), t=3.0)
-        elif not isinstance(event, (Step, CallFinished)):
-            run_id = {"run": run.name} if event.KIND == "run.started" else {}
-            journal.append(dataclasses.replace(event, **run_id), t=0.0 if isinstance(event, CellStarted) else 1.0)
+    before = [event for event in recorded if isinstance(event, (RunStarted, CellQueued))]
+    started, step, call, finished = (
+        next(event for event in recorded if isinstance(event, kind))
+        for kind in (CellStarted, Step, CallFinished, CellFinished)
+    )
+    for event in before:
+        journal.append(dataclasses.replace(event, run=run.name) if isinstance(event, RunStarted) else event)
+    for process in range(1, processes + 1):
+        journal.append(dataclasses.replace(started, process=process))
+        for nth, ms in enumerate(times(number + process - 1, apart, calls=3, steps=20), 1):
+            for place, one in enumerate(ms, 1):
+                journal.append(dataclasses.replace(step, call=nth, step=place, steps=20, ms=float(one), forwards=1))
+            journal.append(dataclasses.replace(call, call=nth, steps=20, loop_ms=sum(ms)))
+        journal.append(dataclasses.replace(finished, process=process, status=status))
     journal.close()
     return run
 
@@ -104,15 +105,25 @@ def test_too_few_processes_or_steps_are_refused():
         program.figures([times(process, 0) for process in range(3)])
     with pytest.raises(UserError, match="under 6 measured steps"):
         program.figures([*(times(process, 0) for process in range(4)), ((1.0, 2.0),)])
+    with pytest.raises(UserError, match="under 6 measured steps"):
+        program.figures([*(times(process, 0) for process in range(4)), ()])
 
 
 def test_runs_of_the_same_cell_are_processes_of_it(tmp_path):
     folders = [made_run(tmp_path, process, apart=0.02) for process in range(5)]
     failed = made_run(tmp_path, 5, apart=0.02, status="failed")
     read = list(program.read([*reversed(folders), failed, folders[0]]))
-    assert [(cell, stage, run) for cell, stage, _, run, _ in read] == [(CELL, "main", f"run-{n:02}") for n in range(5)]
+    named = [(CELL, "main", f"run-{number:02}, process 1") for number in range(5)]
+    assert [(cell, stage, process) for cell, stage, _, process, _ in read] == named
     assert [len(calls) for *_, calls in read] == [2] * 5  # the first call is none of the measured ones
     assert read[0][-1][0] == pytest.approx(times(0, 0.02, calls=3, steps=20)[1])
+
+
+def test_a_run_may_have_several_processes_of_a_cell(tmp_path):
+    read = list(program.read([made_run(tmp_path, 0, apart=0.02, processes=3)]))
+    assert [process for *_, process, _ in read] == [f"run-00, process {number}" for number in (1, 2, 3)]
+    for number, (*_, calls) in enumerate(read):
+        assert calls[1] == pytest.approx(times(number, 0.02, calls=3, steps=20)[2])
 
 
 def test_the_program_writes_its_figures(tmp_path):
