@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import gc
 import json
 import sys
@@ -32,10 +33,9 @@ import torch
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
-from sdtui.check import limits_for, too_far
-from sdtui.distance import distance
-from sdtui.model.cell import Cell, Dtype
-from sdtui.model.results import Distance
+from sdtui.check import Limits, limits_for, too_far
+from sdtui.distance import OutputsError, distance
+from sdtui.model.cell import Cell, Dtype, Stage
 from sdtui.worker import options, outputs
 from sdtui.worker.build import build
 from sdtui.worker.call import arguments
@@ -63,10 +63,10 @@ class Fault:
     """Something that goes wrong in a call.
 
     Attributes:
-        arguments: Of the call, replaced.
+        arguments: Of each stage's call, replaced.
         timesteps: What the scheduler's timesteps become.
         denoiser: Changes the positional and keyword arguments of each call of a denoiser; made afresh for each call of
-            the pipeline.
+            a stage.
         pipelines: Those that it can go wrong in; empty means all.
     """
 
@@ -123,52 +123,74 @@ FAULTS = {
 OTHER_SEED = "other seed (for scale, no fault)"
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A stage with its pipeline."""
+
+    stage: Stage
+    pipe: Any
+    timer: PipelineTimer
+
+
 class Bench:
-    """One cell's pipeline, in this process."""
+    """One cell's pipelines, in this process."""
 
     def __init__(self, cell: Cell, device: str, dtype: str | None = None) -> None:
         self._cell = cell
-        self._stage = cell.stages[0]
         self._device = device
         self._dtype: torch.dtype = getattr(torch, dtype or cell.dtype)
         options.apply_global(cell.mode, device)
-        self.pipe = build(self._stage, cell.seed, device, self._dtype)
-        options.apply(cell.mode, self._stage, self.pipe)
-        self._timer = PipelineTimer(self.pipe, self._stage.denoisers[0], clock_for(device))
+        self._stages = [self._load(stage) for stage in cell.stages]
+
+    def _load(self, stage: Stage) -> Loaded:
+        pipe = build(stage, self._cell.seed, self._device, self._dtype)
+        options.apply(self._cell.mode, stage, pipe)
+        return Loaded(stage, pipe, PipelineTimer(pipe, stage.denoisers[0], clock_for(self._device)))
 
     def write(self, folder: Path, name: str, steps: int, fault: Fault | None = None, seed: int | None = None) -> int:
-        """Makes one call, keeps its output as a worker does, under ``name``, and returns its denoiser evaluations."""
+        """Calls every stage, keeps the output as a worker does, under ``name``, and returns denoiser evaluations."""
         cell = self._cell if seed is None else dataclasses.replace(self._cell, seed=seed)
-        kwargs = arguments(cell, self._stage, self._device, self._dtype, {}) | {"num_inference_steps": steps}
         fault = fault or Fault()
-        with self._with(fault):
-            output, timing = self._timer.time(lambda: self.pipe(**{**kwargs, **fault.arguments}), lambda _: None)
-        outputs.save(output.images, self._timer.final_latents, folder, name)
-        return timing.forwards
+        images: dict[str, Any] = {}
+        forwards = 0
+        for loaded in self._stages:
+            kwargs = arguments(cell, loaded.stage, self._device, self._dtype, images)
+            kwargs |= {"num_inference_steps": steps, **fault.arguments}
+            with _going_wrong(loaded, fault):
+                output, timing = loaded.timer.time(functools.partial(loaded.pipe, **kwargs), lambda _: None)
+            images[loaded.stage.name] = output.images
+            forwards += timing.forwards
+        outputs.save(output.images, loaded.timer.final_latents, folder, name)
+        return forwards
 
     def round_weights_to_fp8(self) -> None:
         """Rounds the denoisers' matrices and kernels to e4m3, each tensor scaled to its range as fp8 inference does."""
-        for name in self._stage.denoisers:
-            for parameter in getattr(self.pipe, name).parameters():
-                if parameter.dim() >= 2:
-                    scale = parameter.abs().max().float() / torch.finfo(torch.float8_e4m3fn).max
-                    rounded = (parameter.float() / scale).to(torch.float8_e4m3fn).float() * scale
-                    parameter.data.copy_(rounded.to(parameter.dtype))
+        for parameter in (each for loaded in self._stages for each in _parameters(loaded)):
+            if parameter.dim() >= 2:
+                scale = parameter.abs().max().float() / torch.finfo(torch.float8_e4m3fn).max
+                rounded = (parameter.float() / scale).to(torch.float8_e4m3fn).float() * scale
+                parameter.data.copy_(rounded.to(parameter.dtype))
 
-    @contextlib.contextmanager
-    def _with(self, fault: Fault) -> Iterator[None]:
-        """Goes wrong as ``fault`` says while this is open."""
-        with contextlib.ExitStack() as stack:
-            if fault.denoiser:
-                change = fault.denoiser()
-                for name in self._stage.denoisers:
-                    hook = getattr(self.pipe, name).register_forward_pre_hook(_hook(change), with_kwargs=True)
-                    stack.callback(hook.remove)
-            if fault.timesteps:
-                scheduler = self.pipe.scheduler
-                scheduler.set_timesteps = _changed(type(scheduler).set_timesteps.__get__(scheduler), fault.timesteps)
-                stack.callback(delattr, scheduler, "set_timesteps")
-            yield
+
+def _parameters(loaded: Loaded) -> Iterator[torch.nn.Parameter]:
+    for name in loaded.stage.denoisers:
+        yield from getattr(loaded.pipe, name).parameters()
+
+
+@contextlib.contextmanager
+def _going_wrong(loaded: Loaded, fault: Fault) -> Iterator[None]:
+    """Goes wrong as ``fault`` says while this is open."""
+    with contextlib.ExitStack() as stack:
+        if fault.denoiser:
+            change = fault.denoiser()
+            for name in loaded.stage.denoisers:
+                hook = getattr(loaded.pipe, name).register_forward_pre_hook(_hook(change), with_kwargs=True)
+                stack.callback(hook.remove)
+        if fault.timesteps:
+            scheduler = loaded.pipe.scheduler
+            scheduler.set_timesteps = _changed(type(scheduler).set_timesteps.__get__(scheduler), fault.timesteps)
+            stack.callback(delattr, scheduler, "set_timesteps")
+        yield
 
 
 def _hook(change: Callable[[list[Any], Kwargs], None]) -> Callable[..., tuple[tuple[Any, ...], Kwargs]]:
@@ -196,6 +218,7 @@ class Row:
     """One output's distance from that of no-compile.
 
     Attributes:
+        steps: Of every stage.
         kind: ``rightful`` for a mode's own output, ``fault``, or ``scale`` for what is neither.
         what: The mode, or the fault.
         dtype: Of the mode that it is held against no-compile as; a wrong dtype is made in another.
@@ -208,9 +231,9 @@ class Row:
     kind: str
     what: str
     dtype: Dtype
-    relative_l2: float
+    relative_l2: float | None
     psnr_db: float | None
-    max_difference: int
+    max_difference: int | None
     forwards: int
     verdict: str
     seconds: float
@@ -294,26 +317,29 @@ class Table:
     ) -> Row:
         start = time.perf_counter()
         forwards = bench.write(self._folder, "output", steps, fault, seed)
-        found = distance(self._folder, "output", self._against(steps))
+        more = forwards - self._forwards[steps]
+        reasons = [f"{more:+} denoiser evaluations"] if more else []
+        try:
+            found = dataclasses.asdict(apart := distance(self._folder, "output", self._against(steps)))
+            reasons.append(too_far(apart, self._limits(dtype)))
+        except OutputsError as error:
+            found = {"relative_l2": None, "psnr_db": None, "max_difference": None}
+            reasons.append(str(error))
+        reason = ", ".join(filter(None, reasons))
         return Row(
             pipeline=self._base.slot.pipeline,
             steps=steps,
             kind=kind,
             what=what,
             dtype=dtype,
-            **dataclasses.asdict(found),
+            **found,
             forwards=forwards,
-            verdict=self._verdict(found, dtype, forwards - self._forwards[steps]),
+            verdict=f"failed: {reason}" if reason else "passed",
             seconds=round(time.perf_counter() - start, 2),
         )
 
-    def _verdict(self, found: Distance, dtype: Dtype, more_forwards: int) -> str:
-        counted = f"{more_forwards:+} denoiser evaluations" if more_forwards else ""
-        far = too_far(
-            found, limits_for(dataclasses.replace(self._base, dtype=dtype), self._base, self._device != "cpu")
-        )
-        reasons = ", ".join(reason for reason in (counted, far) if reason)
-        return f"failed: {reasons}" if reasons else "passed"
+    def _limits(self, dtype: Dtype) -> Limits:
+        return limits_for(dataclasses.replace(self._base, dtype=dtype), self._base, self._device != "cpu")
 
 
 def cells(pipeline: str, modes: Sequence[str], scale: str, device: str, size: int | None, seed: int) -> dict[str, Cell]:
@@ -335,10 +361,11 @@ def rows(tables: Sequence[Table]) -> Iterator[Row]:
 
 def line(row: Row) -> str:
     """Writes a row for people."""
-    psnr = "equal" if row.psnr_db is None else f"{row.psnr_db:.1f} dB"
+    psnr = f"{row.psnr_db:.1f} dB" if row.psnr_db is not None else "equal" if row.relative_l2 is not None else "none"
+    relative = "none" if row.relative_l2 is None else f"{row.relative_l2:.3g}"
     return (
         f"{row.pipeline:<14} {row.steps:>3} steps  {row.kind:<8}  {row.dtype:<8}  {row.what:<34} "
-        f"rel L2 {row.relative_l2:<9.3g} {psnr:>8}  max {row.max_difference:>3}  {row.seconds:6.1f} s  {row.verdict}"
+        f"rel L2 {relative:<9} {psnr:>8}  max {row.max_difference!s:>4}  {row.seconds:6.1f} s  {row.verdict}"
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sdtui.model.cell import Cell, Dtype
+from sdtui.model.cell import Cell, Dtype, Stage
 from sdtui.model.results import Distance
 from sdtui.runs import CellRecord, RunRecord
 
@@ -34,6 +35,9 @@ LIMITS: dict[Dtype, Limits] = {
     "bfloat16": Limits(relative_l2=4e-2, psnr_db=38.0),
 }
 """By the coarsest dtype that is at work, coarser ones later; docs/methodology.md has the table they are taken from."""
+
+SPREAD = 3.0
+"""How much more rounding may do with each stage that is fed with another's images."""
 
 
 @dataclass(frozen=True)
@@ -87,20 +91,31 @@ def is_ok(record: CellRecord) -> bool:
 
 
 def limits_for(spec: Cell, base: Cell, on_gpu: bool) -> Limits:
-    """Returns the limits for a pair of cells.
+    """Returns the limits for a pair of cells: `LIMITS`, wider where stages feed each other.
 
     On a GPU float32's are float16's: torch's convolutions use TF32 there unless told otherwise
     (``torch.backends.cudnn.allow_tf32``), which has float16's digits.
     """
     finest: Dtype = "float16" if on_gpu else "float32"
-    return LIMITS[max(spec.dtype, base.dtype, finest, key=list(LIMITS).index)]
+    limits = LIMITS[max(spec.dtype, base.dtype, finest, key=list(LIMITS).index)]
+    spread = SPREAD ** _links(spec.stages)
+    return Limits(limits.relative_l2 * spread, round(limits.psnr_db - 20 * math.log10(spread), 1))
+
+
+def _links(stages: Sequence[Stage]) -> int:
+    """Returns how many times an image is handed on before the last stage takes it."""
+    links: dict[str, int] = {}
+    for stage in stages:
+        fed = [links[made.stage] + 1 for made in stage.inputs.values() if made.source == "stage"]
+        links[stage.name] = max(fed, default=0)
+    return links[stages[-1].name]
 
 
 def too_far(distance: Distance, limits: Limits) -> str:
     """Says where a distance is beyond the limits; empty where it is within them."""
     found = []
     if distance.relative_l2 > limits.relative_l2:
-        found.append(f"relative L2 {distance.relative_l2:.2g} from {BASE}'s latents (at most {limits.relative_l2:g})")
+        found.append(f"relative L2 {distance.relative_l2:.2g} from {BASE}'s latents (at most {limits.relative_l2:.2g})")
     if distance.psnr_db is not None and distance.psnr_db < limits.psnr_db:
         found.append(f"PSNR {distance.psnr_db:.1f} dB to {BASE}'s image (at least {limits.psnr_db:g} dB)")
     return ", ".join(found)

@@ -214,7 +214,7 @@ def _checks(results: Sequence[Result]) -> _Table:
                 [
                     result.spec.id,
                     f"{distance.relative_l2:.2g}" if distance else text.NONE,
-                    f"{limits.relative_l2:g}" if limits else text.NONE,
+                    f"{limits.relative_l2:.2g}" if limits else text.NONE,
                     "equal" if equal else text.number(distance.psnr_db if distance else None),
                     f"{limits.psnr_db:g}" if limits else text.NONE,
                     str(distance.max_difference) if distance else text.NONE,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sdtui.check import LIMITS, Check, base_of, check_output, limits_for, too_far
-from sdtui.model.cell import Cell, Dtype, Mode, Slot, Stage
+from sdtui.model.cell import Cell, Dtype, Input, Mode, Slot, Stage
 from sdtui.model.events import CallFinished, CellChecked, CellFinished
 from sdtui.model.results import Distance, Status
 from sdtui.runs import CellRecord, RunRecord
@@ -142,7 +142,27 @@ def test_limits_are_those_of_the_coarsest_dtype_at_work() -> None:
         ("float16", "float32", False, "float16"),
     ]
     for mine, base, on_gpu, coarsest in pairs:
-        assert limits_for(spec("m", mine), spec(dtype=base), on_gpu) is LIMITS[coarsest], (mine, base)
+        assert limits_for(spec("m", mine), spec(dtype=base), on_gpu) == LIMITS[coarsest], (mine, base)
+
+
+@pytest.mark.parametrize(
+    ("fed", "spread", "db_less"),
+    [
+        ({}, 1, 0),
+        ({"II": "I"}, 1, 0),
+        ({"II": "I", "III": "I"}, 3, 9.5),
+        ({"II": "I", "III": "II"}, 9, 19.1),
+    ],
+    ids=["none", "not to the last", "once", "twice"],
+)
+def test_limits_widen_each_time_an_image_is_handed_on(fed: dict[str, str], spread: float, db_less: float) -> None:
+    inputs = {name: {"image": Input("stage", stage=source)} for name, source in fed.items()}
+    stages = tuple(
+        dataclasses.replace(spec().stages[0], name=name, inputs=inputs.get(name, {})) for name in ("I", "II", "III")
+    )
+    found = limits_for(spec("m", stages=stages), spec(), on_gpu=True)
+    assert found.relative_l2 == pytest.approx(spread * LIMITS["float16"].relative_l2)
+    assert found.psnr_db == pytest.approx(LIMITS["float16"].psnr_db - db_less)
 
 
 @pytest.mark.parametrize("pipeline", ["sd-txt2img", "sd-controlnet"])
