@@ -12,7 +12,8 @@ The kinds of call, each compared with ``timed``, the call under sdtui's timing w
   stands still); its it/s over that of timed.
 
 A round is one call of each kind, in random order. Seconds are taken from outside in the same way: the device idle, the
-host's clock, one call, the device idle. Rounds are added until the 95 % bootstrap interval of each median ratio is no
+host's clock, one call, the device idle. Beside the ratio of seconds stands that of the CPU time of the calling thread,
+which other work on the host disturbs less, and which is what a call takes where the host is the limit. Rounds are added until the 95 % bootstrap interval of each median ratio is no
 wider than 0.5 % to either side, or a limit is reached, which the answer then says.
 """
 
@@ -27,7 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,10 @@ while order:
 
 @dataclass(frozen=True)
 class Took:
-    """What one call took: seconds from outside, and of its loop by the device's marks where it was timed."""
+    """What one call took: seconds from outside, the calling thread's CPU seconds, and its loop's where it was timed."""
 
     seconds: float
+    cpu_s: float
     loop_s: float | None = None
 
 
@@ -121,15 +123,15 @@ class Bench:
             _, timing = self.timer.time(lambda: self.pipe(**self.arguments()), self._on_steps)
             loop_ms.append(timing.loop_ms)
 
-        return Took(self.clocked_call(call).seconds, loop_ms[0] / 1000)
+        return replace(self.clocked_call(call), loop_s=loop_ms[0] / 1000)
 
     def clocked_call(self, call: Callable[[], Any]) -> Took:
         """Makes one call between two moments when the device is idle."""
         self.clock.wait()
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.thread_time()
         call()
         self.clock.wait()
-        return Took(time.perf_counter() - start)
+        return Took(time.perf_counter() - start, time.thread_time() - cpu_start)
 
     def _on_steps(self, completed: Sequence[StepTime]) -> None:
         self.emitter.emit(*(Step(self.cell, 1, "main", *step) for step in completed))
@@ -259,7 +261,7 @@ def _state(cell: Cell, samples: list[dict[str, Took]], update_us: list[float]) -
         "ratios": {kind: _ratio(kind, samples) for kind in samples[0] if kind != "timed"},
         "median_s": {kind: float(np.median([sample[kind].seconds for sample in samples])) for kind in samples[0]},
         "samples": [
-            {kind: [round(took.seconds, 6), took.loop_s and round(took.loop_s, 6)] for kind, took in sample.items()}
+            {kind: [value and round(value, 6) for value in astuple(took)] for kind, took in sample.items()}
             for sample in samples
         ],
     }
@@ -268,8 +270,14 @@ def _state(cell: Cell, samples: list[dict[str, Took]], update_us: list[float]) -
 def _ratio(kind: str, samples: list[dict[str, Took]]) -> dict[str, Any]:
     ratios = [ratio(kind, sample[kind], sample["timed"]) for sample in samples]
     low, high = interval(ratios)
+    cpu = [sample[kind].cpu_s / sample["timed"].cpu_s for sample in samples]
     resolved = len(samples) >= FEWEST_ROUNDS and (high - low) / 2 <= HALF_WIDTH
-    return {"median": float(np.median(ratios)), "interval": [low, high], "resolved": resolved}
+    return {
+        "median": float(np.median(ratios)),
+        "interval": [low, high],
+        "resolved": resolved,
+        "cpu": [float(np.median(cpu)), *interval(cpu)],
+    }
 
 
 def main() -> None:
@@ -318,7 +326,8 @@ def _lines(result: dict[str, Any]) -> str:
         lines.append(
             f"  {what} = {found['median']:.4f}, 95 % interval {low:.4f} to {high:.4f}, "
             f"{'resolved' if found['resolved'] else 'not resolved'} to 0.5 %; "
-            f"median call {seconds[kind]:.4f} s, timed {seconds['timed']:.4f} s"
+            f"median call {seconds[kind]:.4f} s, timed {seconds['timed']:.4f} s; "
+            "CPU time {:.4f}, {:.4f} to {:.4f}".format(*found["cpu"])
         )
     return "\n".join(lines)
 
