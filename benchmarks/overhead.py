@@ -13,8 +13,9 @@ The kinds of call, each compared with ``timed``, the call under sdtui's timing w
 
 A round is one call of each kind, in random order. Seconds are taken from outside in the same way: the device idle, the
 host's clock, one call, the device idle. Beside the ratio of seconds stands that of the CPU time of the calling thread,
-which other work on the host disturbs less, and which is what a call takes where the host is the limit. Rounds are added until the 95 % bootstrap interval of each median ratio is no
-wider than 0.5 % to either side, or a limit is reached, which the answer then says.
+which other work on the host disturbs less, and which is what a call takes where the host is the limit. Rounds are added
+until the 95 % bootstrap interval of each median ratio is no wider than 0.5 % to either side, or a limit is reached,
+which the answer then says.
 """
 
 from __future__ import annotations
