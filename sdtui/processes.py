@@ -75,12 +75,13 @@ def pool_flags(flags: Sequence[tuple[CellRecord, Sequence[Flag]]]) -> tuple[Flag
     """
     if len(flags) == 1:
         return tuple(flags[0][1])
+    called = sum(1 for record, _ in flags if record.calls)
     pooled = []
     for name in MEANINGS:
         raised = [(record.process, flag) for record, found in flags for flag in found if flag.name == name]
         if raised:
             process, first = raised[0]
-            others = f"; raised in {len(raised)} of {len(flags)} processes" if len(raised) > 1 else ""
+            others = f"; raised in {len(raised)} of {called} processes" if len(raised) > 1 else ""
             pooled.append(Flag(name, f"{first.evidence} (process {process}{others})"))
     return tuple(pooled)
 

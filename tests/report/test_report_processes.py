@@ -200,6 +200,9 @@ def test_flags_say_in_which_process_and_how_many(four: RunRecord) -> None:
         "drifting: up (process 2)",
     ]
     assert pool_flags([(first, (unstable,))]) == (unstable,)
+    cancelled = dataclasses.replace(first, calls=[])
+    (flag,) = pool_flags([(second, (unstable,)), (third, (unstable,)), (cancelled, ())])
+    assert str(flag) == "unstable: by 9 % (process 2; raised in 2 of 2 processes)"
 
 
 def test_energy_is_over_the_images_of_all_processes() -> None:
