@@ -10,7 +10,7 @@ from typing import Literal
 
 from sdtui.model.cell import Cell, Dtype, Stage
 from sdtui.model.results import Distance
-from sdtui.runs import CellRecord, RunRecord
+from sdtui.records import CellRecord, RunRecord
 
 BASE = "no-compile"
 """The mode that every other is held against."""

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from sdtui.model.events import WAITING
 from sdtui.progress import Progress, progress_of, rate_of, recent_steps
+from sdtui.records import CellRecord, RunRecord
 from sdtui.report import text
-from sdtui.runs import CellRecord, RunRecord
 
 _GAUGES = (
     ("gpu_utilisation_percent", "GPU {:3.0f}%"),

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Literal
 
 from sdtui.readings import Window, readings, seconds, windows_of
-from sdtui.runs import CellRecord
+from sdtui.records import CellRecord
 
 Source = Literal["counter", "power"]
 

@@ -10,7 +10,7 @@ from sdtui import readings
 from sdtui.check import Check
 from sdtui.model.machine import Gpu
 from sdtui.model.results import CellSummary, StageSummary, StepStatistics
-from sdtui.runs import CellRecord
+from sdtui.records import CellRecord
 
 Name = Literal["differs", "unstable", "drifting", "host-bound", "throttled", "contended", "low-clock"]
 

@@ -26,6 +26,7 @@ from sdtui.model.events import (
     Telemetry,
 )
 from sdtui.progress import progress_of
+from sdtui.records import RunRecord
 from sdtui.report import precision, text
 
 _POLL_S = 0.1
@@ -41,7 +42,7 @@ class Narrator:
     """
 
     def __init__(self, folder: Path, console: Console) -> None:
-        self.record = runs.RunRecord(folder)
+        self.record = RunRecord(folder)
         self._tail = runs.Tail(folder)
         self._console = console
         self._gauges: dict[str, Any] = {}

@@ -22,6 +22,7 @@ from sdtui.follow import Narrator
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.events import RunFinished
 from sdtui.model.results import STATUSES, Status
+from sdtui.records import RunRecord
 from sdtui.report.markdown import tables_markdown
 from sdtui.supervisor.control import Control, request_cancel
 from sdtui.supervisor.launch import start_supervisor
@@ -86,13 +87,13 @@ def resume(name: str, retry: str | None, force: bool, runs_dir: Path | None, det
     return _start(folder, [*arguments, "--force"] if force else arguments, detach)
 
 
-def _endings(record: runs.RunRecord) -> list[Status | None]:
+def _endings(record: RunRecord) -> list[Status | None]:
     """Returns how each cell ended; ``None`` where it has no result, or not of every process."""
     endings = [record.ending_of(cell) for cell in record.cells.values()]
     return [ending.status if ending else None for ending in endings]
 
 
-def _nothing_left(folder: Path, record: runs.RunRecord, endings: Sequence[str | None]) -> int:
+def _nothing_left(folder: Path, record: RunRecord, endings: Sequence[str | None]) -> int:
     last = record.sittings[-1].finished
     console, status = _console(), last.status if last else "interrupted"
     console.print(f"run {folder.name}: nothing left to run; it is {status}", soft_wrap=True)

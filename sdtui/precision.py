@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sdtui import statistics
 from sdtui.model.events import CallFinished
 from sdtui.model.precision import FEWEST_MEASURED, Limit, PrecisionReached, PrecisionRule
-from sdtui.runs import CellRecord
+from sdtui.records import CellRecord
 
 LOOK_AGAIN = 1.1
 """By how much the measured calls must have grown since the interval was last looked at. Its cost grows with them; so it

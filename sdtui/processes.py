@@ -12,7 +12,7 @@ from sdtui.flags import MEANINGS, Flag
 from sdtui.model.cell import Cell
 from sdtui.model.results import CellSummary, ProcessSpread, ProcessSummary, StageSummary
 from sdtui.readings import measured_windows, seconds
-from sdtui.runs import CellRecord
+from sdtui.records import CellRecord
 from sdtui.statistics import loop_interval, measured_steps, step_statistics
 
 _CALL_FIGURES = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sdtui.model.events import Step
 from sdtui.model.precision import PrecisionRule
-from sdtui.runs import CellRecord, RunRecord
+from sdtui.records import CellRecord, RunRecord
 
 RECENT_STEPS = 10
 """How many steps the live rate and pace are taken over."""

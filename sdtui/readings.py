@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sdtui.model.events import CallFinished
-from sdtui.runs import CellRecord
+from sdtui.records import CellRecord
 
 Window = tuple[float, float]
 """When something began and ended, in unix seconds."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sdtui.model.cell import Cell, Stage
 from sdtui.model.probe import Precision, Probe
 from sdtui.model.results import CellSummary, StageSummary
-from sdtui.runs import CellRecord
+from sdtui.records import CellRecord
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from sdtui.records import RunRecord
 from sdtui.report import text
 from sdtui.report.charts_canvas import Chart
 from sdtui.report.charts_rates import rates_charts
@@ -15,7 +16,6 @@ from sdtui.report.charts_telemetry import telemetry_chart
 from sdtui.report.merge import Result, merge
 from sdtui.report.tables import Group, grouped
 from sdtui.report.tables import build as build_tables
-from sdtui.runs import RunRecord
 
 CELLS_HEADING = "Charts per cell: "
 """Before the device in a heading."""

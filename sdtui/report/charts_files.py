@@ -8,12 +8,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sdtui.model.errors import UserError, nearest
+from sdtui.records import RunRecord
 from sdtui.report import charts as report_charts
 from sdtui.report.charts_canvas import png, svg
 from sdtui.report.cost import Price
 from sdtui.report.markdown import markdown
 from sdtui.report.render import FORMATS, is_open_elsewhere, save
-from sdtui.runs import RunRecord
 
 
 def save_with_charts(

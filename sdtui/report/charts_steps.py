@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from sdtui.model.events import Step
 from sdtui.model.results import CellSummary
+from sdtui.records import CellRecord
 from sdtui.report import charts_style as style
 from sdtui.report.charts_canvas import Canvas, Chart, log_scale
 from sdtui.report.charts_samples import Point, thinned
-from sdtui.runs import CellRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

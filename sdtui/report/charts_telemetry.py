@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
+from sdtui.records import CellRecord
 from sdtui.report import charts_style as style
 from sdtui.report.charts_canvas import Canvas, Chart, text_width
 from sdtui.report.charts_samples import Point, thinned
-from sdtui.runs import CellRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,10 +12,10 @@ from sdtui.model.errors import UserError
 from sdtui.model.results import Interval, StageSummary, StepStatistics
 from sdtui.model.shares import parse_share
 from sdtui.processes import step_samples
+from sdtui.records import RunRecord
 from sdtui.report.detail import ending
 from sdtui.report.differences import Difference, differences
 from sdtui.report.merge import Result, results_of
-from sdtui.runs import RunRecord
 
 Verdict = Literal["faster", "slower", "same", "ambiguous"]
 

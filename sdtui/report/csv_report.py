@@ -9,9 +9,9 @@ from typing import Any
 
 from sdtui.model.codec import encode
 from sdtui.model.events import CallFinished
+from sdtui.records import RunRecord
 from sdtui.report.merge import Result, merge, package
 from sdtui.roofline import flops_of, matrix_tflops
-from sdtui.runs import RunRecord
 
 CELL_COLUMNS = (
     "run",

@@ -9,6 +9,7 @@ import html
 from collections.abc import Iterable
 from pathlib import Path
 
+from sdtui.records import RunRecord
 from sdtui.report import charts as report_charts
 from sdtui.report import charts_style as style
 from sdtui.report.charts_canvas import inline_svg
@@ -16,7 +17,6 @@ from sdtui.report.cost import Price
 from sdtui.report.html_body import body
 from sdtui.report.markdown import markdown
 from sdtui.report.merge import merge
-from sdtui.runs import RunRecord
 
 _CSS = Path(__file__).with_name("html.css")
 _COLOURS = {

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from sdtui.model.codec import encode
+from sdtui.records import CellRecord, RunRecord, SittingRecord
 from sdtui.report import comparison, precision, tables
 from sdtui.report.comparison import Comparison
 from sdtui.report.cost import Price
 from sdtui.report.merge import Result, merge, ordered
 from sdtui.report.notes import plan_text
 from sdtui.report.tables import Entry, Table
-from sdtui.runs import CellRecord, RunRecord, SittingRecord
 
 VERSION = 1
 """Of this document's own layout; what is inside ``runs`` is encoded as events are."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdtui.records import RunRecord
 from sdtui.report import comparison, detail, notes, precision, surroundings, tables, text
 from sdtui.report.comparison import Comparison
 from sdtui.report.cost import Price
 from sdtui.report.merge import Result, merge, ordered
 from sdtui.report.tables import Entry, Table
-from sdtui.runs import RunRecord
 
 if TYPE_CHECKING:
     from sdtui.report.charts import Charts

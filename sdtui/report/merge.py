@@ -17,9 +17,9 @@ from sdtui.model.machine import Gpu
 from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Status
 from sdtui.processes import Process, pool, pool_energy, pool_flags
+from sdtui.records import CellRecord, RunRecord, SittingRecord
 from sdtui.report.text import NOT_AVAILABLE
 from sdtui.roofline import StageRoofline, roofline
-from sdtui.runs import CellRecord, RunRecord, SittingRecord
 
 
 @dataclass(frozen=True)

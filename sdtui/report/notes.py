@@ -9,9 +9,10 @@ from sdtui.energy import SHORTEST_S
 from sdtui.flags import MEANINGS
 from sdtui.model.cell import Cell, Stage
 from sdtui.model.errors import UserError
+from sdtui.records import RunRecord
 from sdtui.report import precision, processes, text
 from sdtui.report.merge import Result
-from sdtui.runs import PLAN, RunRecord
+from sdtui.runs import PLAN
 
 _PAGE = (
     'The page is the old Diffusers page "Accelerated PyTorch 2.0 support in Diffusers", whose tables these follow and '

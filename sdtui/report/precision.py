@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sdtui.model.precision import PrecisionReached
+from sdtui.records import CellRecord
 from sdtui.report import text
 from sdtui.report.merge import Result
-from sdtui.runs import CellRecord
 
 NOTE = (
     "Where a precision was asked for, a cell is called until the 95 % interval of the median step lies within that "

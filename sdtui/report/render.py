@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdtui.model.errors import UserError, nearest
+from sdtui.records import RunRecord
 from sdtui.report import comparison, tables
 from sdtui.report.cost import Price
 from sdtui.report.csv_report import csv_report
 from sdtui.report.json_report import json_report
 from sdtui.report.markdown import markdown
 from sdtui.report.merge import merge, ordered
-from sdtui.runs import RunRecord, write_atomically
+from sdtui.runs import write_atomically
 
 FORMATS = ("md", "html", "csv", "json")
 

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from sdtui.model.codec import encode
+from sdtui.records import RunRecord
 from sdtui.report import precision, processes, text
 from sdtui.report.detail import ending
 from sdtui.report.json_report import figures
 from sdtui.report.merge import Result, results_of
-from sdtui.runs import RunRecord
 
 
 def show_text(record: RunRecord, state: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sdtui.model.machine import Gpu, Interpreter
 from sdtui.model.probe import MatrixRate, Probe
+from sdtui.records import RunRecord, SittingRecord
 from sdtui.report import text
-from sdtui.runs import RunRecord, SittingRecord
 
 
 def sections(runs: Sequence[RunRecord]) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sdtui import check, runs
+from sdtui import check
 from sdtui.distance import OutputsError, distance
 from sdtui.model.events import CellChecked
 from sdtui.model.job import stem
+from sdtui.records import RunRecord
 
 
-def checks(record: runs.RunRecord, cell: str | None = None) -> Iterator[CellChecked]:
+def checks(record: RunRecord, cell: str | None = None) -> Iterator[CellChecked]:
     """Compares cells with those of ``no-compile``, where both ended ok and have kept their outputs.
 
     Of several processes of a cell, the one that began last is compared.

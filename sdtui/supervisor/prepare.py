@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from sdtui import environments, probes, runs, settings
+from sdtui import environments, probes, settings
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
@@ -15,6 +15,7 @@ from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
 from sdtui.model.precision import PrecisionRule
 from sdtui.model.results import Status
+from sdtui.records import RunRecord
 from sdtui.supervisor import limits
 from sdtui.supervisor.run import Sitting
 from sdtui.telemetry.machine import describe_machine
@@ -77,7 +78,7 @@ def _refuse_folders_without_weights(cells: Iterable[Cell]) -> None:
             )
 
 
-def differences(record: runs.RunRecord, sitting: Sitting) -> list[str]:
+def differences(record: RunRecord, sitting: Sitting) -> list[str]:
     """Says how this machine differs from the one on which a run was last measured, where results would not mix.
 
     Returns:
@@ -100,7 +101,7 @@ def differences(record: runs.RunRecord, sitting: Sitting) -> list[str]:
     return found
 
 
-def refuse_differences(record: runs.RunRecord, sitting: Sitting) -> None:
+def refuse_differences(record: RunRecord, sitting: Sitting) -> None:
     """Raises where `differences` finds one.
 
     Raises:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sdtui import runs, settings
+from sdtui.records import RunRecord
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "runs"
 SMOKE = "20261124T230016Z-vm-h100-80gb-hbm3-e6c54d"
@@ -65,7 +66,7 @@ class Shell:
         until(lambda: self.runs_dir.is_dir() and any(self.runs_dir.iterdir()), "no run was made")
         return next(self.runs_dir.iterdir())
 
-    def record(self) -> runs.RunRecord:
+    def record(self) -> RunRecord:
         """Reads the run."""
         return runs.read(self.folder())
 

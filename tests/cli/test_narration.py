@@ -17,6 +17,7 @@ from sdtui.display import Display, duration, lines
 from sdtui.follow import Narrator
 from sdtui.model.events import CellChecked, Log, Stamped, Telemetry, from_line, to_line
 from sdtui.model.results import Distance
+from sdtui.records import RunRecord
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -113,7 +114,7 @@ def test_who_joins_late_is_told_where_the_run_stands(tmp_path: Path) -> None:
 
 def frames(name: str, width: int, encoding: str = "utf-8") -> list[tuple[str, list[str]]]:
     """Returns the display after each event of a recorded run, with the event's kind."""
-    record, gauges, found = runs.RunRecord(RECORDED / name), {}, []
+    record, gauges, found = RunRecord(RECORDED / name), {}, []
     for stamped in runs.Tail(RECORDED / name).poll():
         record.apply(stamped)
         if isinstance(stamped.event, Telemetry):

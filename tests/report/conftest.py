@@ -28,7 +28,7 @@ from sdtui.model.events import (
 from sdtui.model.machine import Gpu, Interpreter, Machine
 from sdtui.model.precision import PrecisionReached
 from sdtui.model.results import Phase, Status
-from sdtui.runs import RunRecord
+from sdtui.records import RunRecord
 
 NO_COMPILE = Mode("no-compile", "no compile", "Eager.")
 COMPILE = Mode(

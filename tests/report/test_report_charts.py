@@ -17,6 +17,7 @@ from sdtui import runs
 from sdtui.model.cell import Mode, Slot
 from sdtui.model.errors import UserError
 from sdtui.model.events import CellPhase, CellStarted, Step, Telemetry
+from sdtui.records import RunRecord
 from sdtui.report import charts, charts_canvas, charts_style, tables
 from sdtui.report.charts_files import save_with_charts
 from sdtui.report.charts_rates import rates
@@ -26,7 +27,6 @@ from sdtui.report.charts_steps import stages_of, steps_chart
 from sdtui.report.charts_telemetry import bands_of, series_of, telemetry_chart
 from sdtui.report.markdown import markdown
 from sdtui.report.merge import merge
-from sdtui.runs import RunRecord
 
 ROOT = Path(__file__).parents[2]
 H100 = ROOT / "tests/fixtures/runs/20261124T230043Z-vm-h100-80gb-hbm3-6c1239"

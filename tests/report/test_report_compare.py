@@ -13,9 +13,9 @@ from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
 from sdtui.model.events import CallFinished, CellChecked, CellFinished, CellPhase, CellStarted, Stamped, Step
 from sdtui.model.results import Distance, Interval, StepStatistics
+from sdtui.records import RunRecord
 from sdtui.report.compare import RunComparison, compare_runs, exit_status, parse_threshold, verdict
 from sdtui.report.compare_report import regression_line, render_comparison
-from sdtui.runs import RunRecord
 
 GOLDEN = Path(__file__).with_name("golden")
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "2026-11-24-h100-docs-batch-1"

@@ -11,10 +11,10 @@ from sdtui.model.cell import Cell
 from sdtui.model.codec import decode
 from sdtui.model.errors import UserError
 from sdtui.model.events import CallFinished, CellFinished, CellPhase, Log, RunFinished, RunStarted, Step, Telemetry
+from sdtui.records import CellRecord, RunRecord, SittingRecord
 from sdtui.report.csv_report import CALL_COLUMNS, CELL_COLUMNS, RATE_COLUMNS
 from sdtui.report.render import render
 from sdtui.report.show import show_json
-from sdtui.runs import CellRecord, RunRecord, SittingRecord
 
 
 def optional(cls, value):

@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sdtui.records import RunRecord
 from sdtui.report.markdown import tables_markdown
 from sdtui.report.render import render
 from sdtui.report.show import show_text
-from sdtui.runs import RunRecord
 
 GOLDEN = Path(__file__).with_name("golden")
 

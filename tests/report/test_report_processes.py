@@ -19,13 +19,13 @@ from sdtui.model.precision import PrecisionReached
 from sdtui.model.results import ProcessSpread
 from sdtui.processes import pool_energy, pool_flags, step_samples
 from sdtui.progress import progress_of
+from sdtui.records import RunRecord
 from sdtui.report import charts
 from sdtui.report.compare import compare_runs
 from sdtui.report.markdown import markdown, tables_markdown
 from sdtui.report.merge import merge, results_of
 from sdtui.report.render import render
 from sdtui.report.show import show_json, show_text
-from sdtui.runs import RunRecord
 
 RATES = (20.0, 25.0, 40.0, 50.0)
 NAME = "20261124T090000Z-box-h100-abcdef"

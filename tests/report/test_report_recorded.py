@@ -12,6 +12,7 @@ import pytest
 
 from sdtui import runs
 from sdtui.model.events import CallFinished, Step, Telemetry, from_line
+from sdtui.records import RunRecord
 from sdtui.report.markdown import tables_markdown
 from sdtui.report.render import render
 
@@ -23,7 +24,7 @@ TINY = "20261124T231027Z-vm-epyc-fa50b5"
 NAMES = (SMOKE, DOCS, TINY)
 
 
-def read(name: str) -> runs.RunRecord:
+def read(name: str) -> RunRecord:
     return runs.read(RECORDED / name)
 
 

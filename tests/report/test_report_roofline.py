@@ -16,11 +16,11 @@ from sdtui import runs
 from sdtui.model.cell import Cell, Mode
 from sdtui.model.machine import Machine
 from sdtui.model.probe import MatrixRate, MatrixRates, Probe
+from sdtui.records import RunRecord
 from sdtui.report.merge import results_of
 from sdtui.report.render import render
 from sdtui.report.show import show_text
 from sdtui.roofline import StageRoofline, precision_of
-from sdtui.runs import RunRecord
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "2026-11-24-h100-docs-batch-1"
 RATES = tuple(

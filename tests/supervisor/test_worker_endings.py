@@ -13,6 +13,7 @@ from supervised import Lab, both, events, lock_is_free, patched
 from sdtui import runs
 from sdtui.model.events import CellStarted, Log, RunFinished, Telemetry
 from sdtui.model.results import PHASES
+from sdtui.records import CellRecord, RunRecord
 from sdtui.supervisor import limits, log
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -60,9 +61,9 @@ class Outcome:
 
     folder: Path
     status: int
-    record: runs.RunRecord
-    misbehaved: Mapping[str, runs.CellRecord]
-    behaved: list[runs.CellRecord]
+    record: RunRecord
+    misbehaved: Mapping[str, CellRecord]
+    behaved: list[CellRecord]
 
 
 def _run(lab: Lab, behaviours: list[str], **changes: object) -> Outcome:

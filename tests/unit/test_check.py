@@ -13,7 +13,7 @@ from sdtui.check import LIMITS, Check, base_of, check_output, limits_for, too_fa
 from sdtui.model.cell import Cell, Dtype, Input, Mode, Slot, Stage
 from sdtui.model.events import CallFinished, CellChecked, CellFinished
 from sdtui.model.results import Distance, Status
-from sdtui.runs import CellRecord, RunRecord
+from sdtui.records import CellRecord, RunRecord
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 NEAR = Distance(1e-6, None, 0)

@@ -10,7 +10,19 @@ import pytest
 from nvml_doubles import Card, FakeNvml
 
 from sdtui import doctor, settings
-from sdtui.doctor import Finding
+from sdtui.findings import (
+    Finding,
+    check_compiler,
+    check_driver,
+    check_folder,
+    check_gpu,
+    check_headers,
+    check_logind,
+    check_packages,
+    check_torch,
+    check_torchvision,
+    check_vram,
+)
 from sdtui.model.machine import Gpu, Interpreter
 from sdtui.telemetry import logind, nvml
 from sdtui.telemetry.devices import Board
@@ -38,19 +50,19 @@ def _driver(cuda: str, capability: str = "9.0") -> list[Gpu]:
 
 
 def test_no_driver_leaves_tiny() -> None:
-    (finding,) = doctor.check_driver("Driver Not Loaded", [], {})
+    (finding,) = check_driver("Driver Not Loaded", [], {})
     assert (finding.level, finding.mend) == ("warning", "")
     assert "(Driver Not Loaded)" in finding.message
     assert "--scale tiny --device cpu" in finding.message
 
 
 def test_a_driver_that_was_updated_under_a_running_kernel() -> None:
-    (finding,) = doctor.check_driver("RM has detected an NVML/RM version mismatch.", [], {})
+    (finding,) = check_driver("RM has detected an NVML/RM version mismatch.", [], {})
     assert (finding.level, finding.mend) == ("problem", "sudo reboot")
 
 
 def test_a_driver_without_a_gpu() -> None:
-    assert _levels(doctor.check_driver(None, [], {})) == ["warning"]
+    assert _levels(check_driver(None, [], {})) == ["warning"]
 
 
 @pytest.mark.parametrize(
@@ -63,28 +75,28 @@ def test_a_driver_without_a_gpu() -> None:
     ],
 )
 def test_a_driver_with_gpus(board: Board, environ: dict[str, str], mend: str | None) -> None:
-    first, *rest = doctor.check_driver(None, [board], environ)
+    first, *rest = check_driver(None, [board], environ)
     assert (first.level, first.message) == ("ok", "NVIDIA 580.65, CUDA up to 13.0")
     assert [(finding.level, finding.mend) for finding in rest] == ([("problem", mend)] if mend else [])
 
 
 def test_the_state_of_a_gpu() -> None:
-    (finding,) = doctor.check_gpu("cuda:0", GPU)
+    (finding,) = check_gpu("cuda:0", GPU)
     assert finding.message == "NVIDIA H100, 81,559 MiB, ECC on, persistence on, MIG off"
-    findings = doctor.check_gpu("cuda:0", replace(GPU, persistence=False, ecc=None))
+    findings = check_gpu("cuda:0", replace(GPU, persistence=False, ecc=None))
     assert findings[0].message == "NVIDIA H100, 81,559 MiB, persistence off, MIG off"
     assert (findings[1].level, findings[1].mend) == ("info", "sudo nvidia-smi -pm 1")
 
 
 def test_memory() -> None:
     needs = {"sd": 2034.0, "controlnet": 2723.0, "if": 1658.0}
-    assert _levels(doctor.check_vram("cuda:0", 8000.0, 0, needs)) == ["ok"]
-    assert doctor.check_vram("cuda:0", None, None, needs) == []
-    (tight,) = doctor.check_vram("cuda:0", 2000.0, 0, needs)
+    assert _levels(check_vram("cuda:0", 8000.0, 0, needs)) == ["ok"]
+    assert check_vram("cuda:0", None, None, needs) == []
+    (tight,) = check_vram("cuda:0", 2000.0, 0, needs)
     assert (tight.level, tight.mend) == ("warning", "")
     assert "sd (2,034 MiB), controlnet (2,723 MiB)" in tight.message
     assert "if" not in tight.message
-    taken = doctor.check_vram("cuda:0", 2000.0, 2, needs)
+    taken = check_vram("cuda:0", 2000.0, 2, needs)
     assert _levels(taken) == ["warning", "warning"]
     assert "2 other compute processes are on it" in taken[1].message
     assert all(finding.mend.startswith("nvidia-smi ") for finding in taken)
@@ -94,14 +106,14 @@ def test_memory() -> None:
 
 
 def test_packages_present() -> None:
-    (finding,) = doctor.check_packages(PYTHON, [])
+    (finding,) = check_packages(PYTHON, [])
     assert finding.level == "ok"
     assert "torch 2.11.0+cu130, diffusers 0.42.1, transformers 5.24.0, accelerate 1.15.0" in finding.message
 
 
 def test_packages_missing() -> None:
     bare = _with(torch=None, accelerate=None, xformers=None)
-    problem, info = doctor.check_packages(bare, _driver("12.4"))
+    problem, info = check_packages(bare, _driver("12.4"))
     assert (problem.level, problem.message) == ("problem", "not installed: torch, accelerate")
     assert problem.mend == f"{PIP} 'torch<2.11' accelerate"
     assert (info.level, "xformers" in info.message) == ("info", True)
@@ -122,7 +134,7 @@ def test_packages_missing() -> None:
     ],
 )
 def test_torch_against_the_driver(built: str | None, driver: str, mend: str | None) -> None:
-    (finding,) = doctor.check_torch(_with(cuda=built), _driver(driver))
+    (finding,) = check_torch(_with(cuda=built), _driver(driver))
     assert finding.level == ("ok" if mend is None else "problem")
     assert finding.mend == (mend or "")
     if mend == "":
@@ -130,20 +142,20 @@ def test_torch_against_the_driver(built: str | None, driver: str, mend: str | No
 
 
 def test_torch_is_mended_together_with_torchvision() -> None:
-    (finding,) = doctor.check_torch(_with(torchvision="0.26.0"), _driver("12.8"))
+    (finding,) = check_torch(_with(torchvision="0.26.0"), _driver("12.8"))
     assert finding.mend == f"{PIP} --force-reinstall 'torch<2.11' torchvision"
 
 
 def test_a_gpu_that_cuda_13_dropped() -> None:
-    assert _levels(doctor.check_torch(_with(), _driver("13.0", "7.5"))) == ["ok"]
-    assert _levels(doctor.check_torch(_with("12.6"), _driver("13.0", "7.0"))) == ["ok"]
-    (finding,) = doctor.check_torch(_with(), _driver("13.0", "7.0"))
+    assert _levels(check_torch(_with(), _driver("13.0", "7.5"))) == ["ok"]
+    assert _levels(check_torch(_with("12.6"), _driver("13.0", "7.0"))) == ["ok"]
+    (finding,) = check_torch(_with(), _driver("13.0", "7.0"))
     assert (finding.level, finding.mend) == ("problem", f"{PIP} --force-reinstall 'torch<2.8'")
 
 
 def test_torch_without_a_gpu_or_without_torch() -> None:
-    assert doctor.check_torch(_with(None), []) == []
-    assert doctor.check_torch(_with(None, torch=None), _driver("13.0")) == []
+    assert check_torch(_with(None), []) == []
+    assert check_torch(_with(None, torch=None), _driver("13.0")) == []
 
 
 @pytest.mark.parametrize(
@@ -158,25 +170,25 @@ def test_torch_without_a_gpu_or_without_torch() -> None:
     ],
 )
 def test_torchvision(torch: str | None, wanted: str | None, fits: bool) -> None:
-    findings = doctor.check_torchvision(_with(torch=torch, torchvision="0.25.0"), wanted)
+    findings = check_torchvision(_with(torch=torch, torchvision="0.25.0"), wanted)
     assert _levels(findings) == ([] if fits else ["problem"])
     if not fits and torch:
         assert findings[0].mend == f"{PIP} --upgrade torch=={torch.partition('+')[0]} torchvision"
 
 
 def test_headers() -> None:
-    assert doctor.check_headers(PYTHON, True, "apt-get") == []
-    (finding,) = doctor.check_headers(PYTHON, False, "apt-get")
+    assert check_headers(PYTHON, True, "apt-get") == []
+    (finding,) = check_headers(PYTHON, False, "apt-get")
     assert (finding.level, finding.mend) == ("warning", "sudo apt-get install python3.12-dev")
-    assert doctor.check_headers(PYTHON, False, "")[0].mend == ""
+    assert check_headers(PYTHON, False, "")[0].mend == ""
 
 
 # ----------------------------------------------------------------------------------------------------------- host
 
 
 def test_compiler() -> None:
-    assert doctor.check_compiler("/usr/bin/gcc", "dnf") == [Finding("ok", "compiler", "/usr/bin/gcc")]
-    (finding,) = doctor.check_compiler(None, "dnf")
+    assert check_compiler("/usr/bin/gcc", "dnf") == [Finding("ok", "compiler", "/usr/bin/gcc")]
+    (finding,) = check_compiler(None, "dnf")
     assert (finding.level, finding.mend) == ("warning", "sudo dnf install gcc gcc-c++")
 
 
@@ -185,8 +197,8 @@ def test_compiler() -> None:
     [(5000.0, True, "ok"), (1000.0, True, "warning"), (99.0, True, "problem"), (5000.0, False, "problem")],
 )
 def test_folders(free_mib: float, writable: bool, level: str) -> None:
-    (runs,) = doctor.check_folder("runs directory", Path("/r"), free_mib, writable)
-    (cache,) = doctor.check_folder("compile cache", Path("/c"), free_mib, writable)
+    (runs,) = check_folder("runs directory", Path("/r"), free_mib, writable)
+    (cache,) = check_folder("compile cache", Path("/c"), free_mib, writable)
     assert runs.level == cache.level == level
     if level != "ok":
         assert "SDTUI_RUNS_DIR" in runs.message
@@ -244,8 +256,8 @@ def test_logind_of_a_user_without_a_name(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_logind_mend_leaves_the_session() -> None:
-    assert doctor.check_logind(False) == []
-    (finding,) = doctor.check_logind(True)
+    assert check_logind(False) == []
+    (finding,) = check_logind(True)
     assert "loginctl enable-linger" in finding.mend
     assert "systemd-run --user --scope" in finding.mend
 

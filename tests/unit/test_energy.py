@@ -9,7 +9,7 @@ from sdtui import runs
 from sdtui.energy import energy
 from sdtui.model.cell import Cell, Mode, Slot, Stage
 from sdtui.model.events import CallFinished, Telemetry
-from sdtui.runs import CellRecord
+from sdtui.records import CellRecord
 
 CELL = "p.m.current.b4-00000000"
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "2026-11-24-h100-docs-batch-1"

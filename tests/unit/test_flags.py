@@ -9,7 +9,7 @@ from sdtui.check import Check
 from sdtui.model.cell import Cell, Mode, Slot, Stage
 from sdtui.model.events import CallFinished, CellFinished, StageTrace, Step, Telemetry
 from sdtui.model.machine import Gpu
-from sdtui.runs import CellRecord
+from sdtui.records import CellRecord
 
 CELL = "p.m.current.b1-00000000"
 GPU = Gpu("GPU", "GPU-1", max_sm_clock_mhz=2000)

@@ -7,7 +7,7 @@ from sdtui.model.cell import Cell, Mode, Slot, Stage
 from sdtui.model.events import CallFinished, Step
 from sdtui.model.precision import PrecisionReached, PrecisionRule
 from sdtui.precision import Precision, Stopping, precision_of
-from sdtui.runs import CellRecord
+from sdtui.records import CellRecord
 
 CELL = "p.m.current.b1-00000000"
 GOLDEN_RATIO = 0.6180339887

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sdtui import doctor, probes
+from sdtui.findings import check_rates
 from sdtui.model.errors import UserError
 from sdtui.model.machine import Gpu, Machine
 from sdtui.model.probe import MatrixRate, MatrixRates, Probe
@@ -55,7 +56,7 @@ def test_a_damaged_file_is_one_message(content: str, what: str) -> None:
     with pytest.raises(UserError) as raised:
         probes.known(ON_GPU)
     assert str(raised.value) == f"{path}: {what}; {mend}"
-    (finding,) = doctor.check_rates("cuda:0", ON_GPU)
+    (finding,) = check_rates("cuda:0", ON_GPU)
     assert finding == doctor.Finding("problem", "cuda:0", f"{path}: {what}", "sdtui doctor --probe --device cuda:0")
 
 
@@ -66,10 +67,10 @@ def test_a_foreign_file_is_refused() -> None:
 
 
 def test_the_doctor_shows_what_is_kept() -> None:
-    (finding,) = doctor.check_rates("cuda:0", ON_GPU)
+    (finding,) = check_rates("cuda:0", ON_GPU)
     assert (finding.level, finding.mend) == ("info", "sdtui doctor --probe --device cuda:0")
     probes.keep(replace(PROBE, found=replace(RATES, failures={"bfloat16": "not supported"})), ON_GPU)
-    shown, failed = doctor.check_rates("cuda:0", ON_GPU)
+    shown, failed = check_rates("cuda:0", ON_GPU)
     assert (shown.level, shown.mend) == ("ok", "")
     assert shown.message == (
         "matrix rate float16 512.3, tf32 3 TFLOP/s, measured 2026-11-24 06:00:00 UTC with torch 2.11.0+cu130, "

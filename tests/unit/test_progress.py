@@ -12,14 +12,15 @@ from sdtui import runs
 from sdtui.model.events import CellFinished, CellPhase, CellStarted, RunStarted, Stamped, Step
 from sdtui.model.precision import PrecisionRule
 from sdtui.progress import Progress, progress_of, rate_of, recent_steps
+from sdtui.records import RunRecord
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "runs"
 DOCS = RECORDED / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
 TINY = RECORDED / "20261124T231027Z-vm-epyc-fa50b5"
 
 
-def along(folder: Path) -> Iterator[tuple[Stamped, runs.RunRecord, Progress]]:
-    record = runs.RunRecord(folder)
+def along(folder: Path) -> Iterator[tuple[Stamped, RunRecord, Progress]]:
+    record = RunRecord(folder)
     for stamped in runs.Tail(folder).poll():
         record.apply(stamped)
         yield stamped, record, progress_of(record, stamped.t)
@@ -97,7 +98,7 @@ def test_no_time_is_no_rate() -> None:
 
 def test_what_an_earlier_sitting_left_is_still_to_do() -> None:
     """A resumed run: a cancelled cell counts as done in its own sitting only."""
-    record, moments = runs.RunRecord(TINY), [stamped for stamped, _, _ in along(TINY)]
+    record, moments = RunRecord(TINY), [stamped for stamped, _, _ in along(TINY)]
     started = next(s for s in moments if isinstance(s.event, RunStarted))
     ending = next(s for s in moments if isinstance(s.event, CellFinished))
     for stamped in moments:
@@ -118,7 +119,7 @@ def test_what_an_earlier_sitting_left_is_still_to_do() -> None:
 def test_where_a_precision_decides_the_estimate_is_up_to_its_limits() -> None:
     def remaining_s(rule: PrecisionRule | None) -> list[tuple[float, str]]:
         """At each step of the first cell, from its second call on."""
-        record, found = runs.RunRecord(DOCS), []
+        record, found = RunRecord(DOCS), []
         for stamped in runs.Tail(DOCS).poll():
             started = isinstance(stamped.event, RunStarted)
             event = dataclasses.replace(stamped.event, precision=rule) if started else stamped.event  # type: ignore[call-arg]

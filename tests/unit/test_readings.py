@@ -5,7 +5,7 @@ from typing import Any
 from sdtui import readings
 from sdtui.model.cell import Cell, Mode, Slot
 from sdtui.model.events import Telemetry
-from sdtui.runs import CellRecord
+from sdtui.records import CellRecord
 
 CELL = "p.m.current.b1-00000000"
 

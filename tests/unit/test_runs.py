@@ -19,6 +19,7 @@ import sdtui
 from sdtui import locks, runs
 from sdtui.model.errors import UserError
 from sdtui.model.events import CellFinished, CellQueued, CellStarted, Event, Log, RunFinished, RunStarted, Step
+from sdtui.records import RunRecord
 
 RECORDED = sorted(path.parent for path in (Path(__file__).parents[1] / "fixtures" / "runs").glob("*/events.jsonl"))
 SAMPLE = next(path for path in RECORDED if path.name.endswith("fa50b5"))
@@ -52,7 +53,7 @@ def test_a_new_run_is_a_folder_with_its_plan(tmp_path: Path, folder: Path) -> No
     found = {path.name: path.is_dir() for path in folder.iterdir()}
     assert found == {"plan.toml": False, "events.jsonl": False, "logs": True, "outputs": True, "control": True}
     assert (folder / "plan.toml").read_text() == "calls = 3\n"
-    assert runs.read(folder) == runs.RunRecord(folder)
+    assert runs.read(folder) == RunRecord(folder)
 
 
 @pytest.mark.parametrize(
@@ -220,8 +221,8 @@ def test_what_cannot_be_written_whole_is_taken_back(folder: Path) -> None:
 # --------------------------------------------------------------------------------------------------------- reading
 
 
-def _apply(folder: Path, *events: Event) -> runs.RunRecord:
-    record = runs.RunRecord(folder)
+def _apply(folder: Path, *events: Event) -> RunRecord:
+    record = RunRecord(folder)
     for t, event in enumerate(events):
         record.apply(runs.Stamped(float(t), event))
     return record
