@@ -251,7 +251,10 @@ def report(
     names: Annotated[
         list[str], typer.Argument(metavar="RUN", help="Ids or their last six characters, folders, or 'last'.")
     ],
-    fmt: Annotated[str, typer.Option("--format", metavar="md|html|csv|json", help="Write it in this format.")] = "md",
+    fmt: Annotated[
+        str | None,
+        typer.Option("--format", metavar="md|html|csv|json", help="Write it in this format; else as -o F says, or md."),
+    ] = None,
     charts: Annotated[
         bool, typer.Option("--charts", help="Draw charts as SVG and PNG beside the Markdown; HTML has them inside.")
     ] = False,
@@ -274,8 +277,9 @@ def report(
     """Writes one report of one or several runs."""
     from sdtui import runs, settings
     from sdtui.report.cost import parse_price
-    from sdtui.report.render import render, save, uncompared
+    from sdtui.report.render import format_of, render, save, uncompared
 
+    fmt = format_of(output, fmt)
     cost = parse_price(price) if price is not None else None
     records = [runs.read(runs.find(settings.runs_dir(runs_dir), name)) for name in names]
     if charts:

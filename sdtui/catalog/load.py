@@ -202,7 +202,8 @@ def _merged(name: str, entries: Mapping[str, Entry], seen: tuple[str, ...]) -> d
     if base is None:
         return table
     if not isinstance(base, str) or base not in entries:
-        raise UserError(f"{entry.where}: extends: unknown name '{base}'; {nearest(str(base), entries)}")
+        others = [other for other in entries if other != name]
+        raise UserError(f"{entry.where}: extends: unknown name '{base}'; {nearest(str(base), others)}")
     if base == name or base in seen:
         raise UserError(f"{entry.where}: extends: {' → '.join((*seen, name, base))} goes round in a circle")
     inherited = _merged(base, entries, (*seen, name))

@@ -261,8 +261,12 @@ def _mistake(schema: type[Table], error: dict[str, Any]) -> str:
         return f"{shown} is too small; the least is {context['ge']:g}"
     if kind == "multiple_of":
         return f"{shown} is no multiple of {context['multiple_of']}; did you mean {max(8, round(value / 8) * 8)}?"
-    if kind == "tuple_type" and not isinstance(value, dict):
-        return f"{shown} is no list; write [{shown}]"
+    if kind == "tuple_type":
+        if not isinstance(value, dict):
+            return f"{shown} is no list; write [{shown}]"
+        if error["loc"] in (("modes",), ("pipelines",)):  # it lists what to measure
+            key = str(error["loc"][0])
+            return f"a table is no list; a {key[:-1]} of your own is [{key[:-1]}.{next(iter(value), 'NAME')}]"
     if kind == "value_error":
         return f"{shown} {context['error']}"
     return f"{shown} {_IS_NOT[kind]}" if kind in _IS_NOT else f"{shown}: {error['msg']}"

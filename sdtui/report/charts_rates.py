@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sdtui.model.results import Interval, StageSummary
 from sdtui.report import charts_style as style
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LONGEST_NOTE = 2.6
+_RISE = 8
+"""Points from a row's line to the middle of the figures above it."""
 _WORDS = {"oom": "OOM", "unsupported": "unsupported", "failed": "failed", "timeout": "timeout"}
 
 
@@ -154,27 +156,36 @@ def _draw(
 
 
 def _label(axes: Axes, y: float, row: Rates, note: str) -> None:
-    """Writes the highest figure to the right of what is drawn, and the lowest to the left where there is room."""
+    """Writes the highest and the lowest figure above their markers, outward, the lowest where there is room."""
     if row.its:
         low, high = min(row.its.values()), max(row.its.values())
-        left, right = row.extent
-        _write(axes, right, y, text.rate(high), 7)
-        room = left / axes.get_xlim()[1] * axes.get_position().width * WIDTH
+        _write(axes, high, y, text.rate(high), -3, rise=_RISE)
+        room = low / axes.get_xlim()[1] * axes.get_position().width * WIDTH
         if low < high and room > text_width(text.rate(low)) + 0.1:
-            _write(axes, left, y, text.rate(low), -7)
+            _write(axes, low, y, text.rate(low), 3, rise=_RISE, align="right")
         if note:
-            _write(axes, right, y, note, 13 + text_width(text.rate(high)) * 72, style.MUTED)
+            _write(axes, row.extent[1], y, note, 7, style.MUTED)
     else:
         _write(axes, 0, y, note, 2, style.MUTED)
 
 
-def _write(axes: Axes, x: float, y: float, words: str, offset: float, colour: str = style.INK) -> None:
+def _write(
+    axes: Axes,
+    x: float,
+    y: float,
+    words: str,
+    offset: float,
+    colour: str = style.INK,
+    *,
+    rise: float = 0,
+    align: Literal["left", "right"] = "left",
+) -> None:
     axes.annotate(
         words,
         (x, y),
-        xytext=(offset, 0),
+        xytext=(offset, rise),
         textcoords="offset points",
-        ha="right" if offset < 0 else "left",
+        ha=align,
         va="center_baseline",
         color=colour,
         size=style.BASE if colour == style.INK else style.SMALL,
@@ -198,6 +209,5 @@ def _space_right(room: float, rows: Sequence[Rates], notes: Sequence[str], highe
     needed = [0.5]
     for row, note in zip(rows, notes, strict=True):
         if row.its and note:
-            label = text_width(text.rate(max(row.its.values()))) + text_width(note, style.SMALL) + 0.3
-            needed.append(room - (room - label) * highest / row.extent[1])
+            needed.append(room - (room - text_width(note, style.SMALL) - 0.3) * highest / row.extent[1])
     return max(needed)

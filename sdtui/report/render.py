@@ -19,6 +19,18 @@ from sdtui.runs import write_atomically
 FORMATS = ("md", "html", "csv", "json")
 
 
+def format_of(output: Path | None, fmt: str | None) -> str:
+    """Returns the format to write: as named, else as a file's name ends, else Markdown.
+
+    Raises:
+        UserError: The two disagree.
+    """
+    ending = output.suffix.lstrip(".").lower() if output is not None else ""
+    if fmt in FORMATS and ending in FORMATS and ending != fmt:
+        raise UserError(f"-o {output}: its name says {ending}, and --format {fmt}; leave one out")
+    return fmt or (ending if ending in FORMATS else "md")
+
+
 def render(
     records: Sequence[RunRecord], fmt: str = "md", reference: str | None = None, price: Price | None = None
 ) -> str:

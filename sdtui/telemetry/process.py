@@ -39,7 +39,8 @@ class ProcessReader:
     def __init__(self, pid: int) -> None:
         """Starts at the worker's present CPU time; a worker that is already gone reads as not available."""
         self._family = Family(pid)
-        self._last: tuple[float, float] | None = None
+        self._spent = _Spent()
+        self._last: float | None = None
         self.sample()
 
     def sample(self) -> dict[str, Any]:
@@ -50,27 +51,53 @@ class ProcessReader:
             processes share count in each), both of the worker and its descendants; ``load_1m`` of the host.
         """
         now = time.monotonic()
-        seconds, rss, alive = 0.0, 0, 0
+        times, rss = dict[int, tuple[float, float]](), 0
         for process in self._family.processes(now):
             try:
                 with process.oneshot():
-                    times, memory = process.cpu_times(), process.memory_info()
+                    used, memory = process.cpu_times(), process.memory_info()
             except psutil.Error:
                 continue
-            seconds += sum(times[:4])  # user, system, and both of children that ended
+            times[process.pid] = (used.user + used.system, used.children_user + used.children_system)
             rss += memory.rss
-            alive += 1
         return {
-            "cpu_percent": self._cpu_percent(now, seconds) if alive else None,
-            "rss_mib": round(rss / MIB, 1) if alive else None,
+            "cpu_percent": self._cpu_percent(now, times) if times else None,
+            "rss_mib": round(rss / MIB, 1) if times else None,
             "load_1m": round(os.getloadavg()[0], 2),
         }
 
-    def _cpu_percent(self, now: float, seconds: float) -> float | None:
+    def _cpu_percent(self, now: float, times: dict[int, tuple[float, float]]) -> float | None:
         last = self._last
-        if last is not None and now - last[0] < _SHORTEST_S:
+        if last is not None and now - last < _SHORTEST_S:
             return None
-        self._last = (now, seconds)
+        self._last = now
+        spent = self._spent.since_last(times)
         if last is None:
             return None
-        return round(max(0.0, seconds - last[1]) / (now - last[0]) * 100, 1)
+        # A descendant that is found, or ended, only now brings what it spent earlier: no more than every core is shown.
+        return round(min(spent / (now - last), os.cpu_count() or 1) * 100, 1)
+
+
+class _Spent:
+    """Adds up CPU seconds of processes that come and go, each second once.
+
+    What a child spent is its own while it lives and its parent's "ended children" once it was waited for; in between,
+    and where nobody waits for it, it is neither's.
+    """
+
+    def __init__(self) -> None:
+        self._times: dict[int, tuple[float, float]] = {}
+        self._gone = 0.0
+
+    def since_last(self, times: dict[int, tuple[float, float]]) -> float:
+        """Takes each living process's own CPU seconds and those of its ended children; returns what is new."""
+        last, self._times = self._times, times
+        self._gone += sum(sum(last[pid]) for pid in last.keys() - times.keys())
+        own, ended = 0.0, 0.0
+        for pid, (seconds, of_children) in times.items():
+            seconds_before, of_children_before = last.get(pid, (0.0, 0.0))
+            own += max(0.0, seconds - seconds_before)
+            ended += max(0.0, of_children - of_children_before)
+        known = min(ended, self._gone)
+        self._gone -= known
+        return own + ended - known

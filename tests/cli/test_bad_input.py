@@ -23,6 +23,7 @@ PLANS = {
     "key.toml": b'pipelnes = ["sd-txt2img"]\n',
     "type.toml": b'pipelines = "sd-txt2img"\n',
     "text.toml": b'calls = "3"\n',
+    "modes.toml": b'[modes.mine]\nextends = "compile"\n',
     "modez.toml": b'modez = ["compile"]\n',
     "half.toml": b'dtype = "half"\n',
     "several.toml": b'pipelines = ["if"]\nweights = "owner/name"\n',
@@ -75,6 +76,7 @@ IN_A_PLAN = [
     Case("xyz", "preset 'xyz': unknown, and no such plan file; choose from: demo, docs, smoke"),
     Case("key.toml", "key.toml: pipelnes: unknown key; did you mean 'pipelines'?"),
     Case("type.toml", 'type.toml: pipelines: "sd-txt2img" is no list; write ["sd-txt2img"]'),
+    Case("modes.toml", "modes.toml: modes: a table is no list; a mode of your own is [mode.mine]"),
     Case("modez.toml", "modez.toml: modez: unknown key; did you mean 'modes'?"),
     Case("half.toml", "half.toml: dtype: \"half\" is not allowed; did you mean 'float16'?"),
     Case("text.toml", 'text.toml: calls: "3" is no whole number'),
@@ -192,6 +194,11 @@ OF_RUNS = [
     Case("show folder", "folder: no run there (events.jsonl is missing)"),
     Case("cancel last", f"run {TINY}: is not running; 'sdtui show fa50b5' says how it ended"),
     Case("resume last --retry faild", "--retry: unknown status 'faild'; did you mean 'failed'?"),
+    Case("report last --format md -o r.html", "-o r.html: its name says html, and --format md; leave one out"),
+    Case(
+        "report last --charts -o r.csv",
+        "--charts: csv has no charts; choose --format md with -o F.md, or --format html",
+    ),
     Case("report last --format pdf", "--format: unknown format 'pdf'; choose from: csv, html, json, md"),
     Case("report last --reference H100", f"--reference: the docs page has no GPU 'H100'; choose from: {PAGE}"),
     Case(

@@ -113,6 +113,12 @@ def test_a_report_in_a_file_has_the_same_bytes(sdtui: Command, here: Path, fmt: 
     assert [path.name for path in here.iterdir()] == ["r"]
 
 
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_reports_file_says_its_format(sdtui: Command, here: Path, fmt: str) -> None:
+    assert sdtui("report", "last", DOCS, "-o", f"r.{fmt}") == Said(0, "", "")
+    assert (here / f"r.{fmt}").read_bytes().decode() == sdtui("report", "last", DOCS, "--format", fmt).out
+
+
 def test_a_report_follows_a_link_and_replaces_no_device(sdtui: Command, here: Path) -> None:
     expected = (RECORDED / TINY / "report.md").read_text()
     (here / "elsewhere").mkdir()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sdtui.telemetry import process
-from sdtui.telemetry.process import ProcessReader
+from sdtui.telemetry.process import ProcessReader, _Spent
 
 # Told to, parent and child each take memory, work for so long that the kernel's ticks show it, say so and wait.
 FAMILY = """
@@ -65,6 +65,24 @@ def test_work_of_a_child_that_ended_counts(monkeypatch: pytest.MonkeyPatch) -> N
     work = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", work], check=True)
     assert reader.sample()["cpu_percent"] >= 0.28 / 2 * 100
+
+
+def test_each_second_of_a_child_counts_once() -> None:
+    spent = _Spent()
+    spent.since_last({1: (10.0, 5.0)})
+    assert spent.since_last({1: (10.5, 5.0), 2: (3.0, 0.0)}) == 3.5
+    assert spent.since_last({1: (10.6, 5.0)}) == pytest.approx(0.1), "the child is gone, and not yet waited for"
+    assert spent.since_last({1: (10.7, 8.25)}) == pytest.approx(0.1 + 0.25), "what it spent since it was last seen"
+    assert spent.since_last({1: (10.7, 9.25)}) == pytest.approx(1.0), "another, which nobody saw alive"
+
+
+def test_no_more_than_every_core_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 100.06])
+    monkeypatch.setattr(process.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(process.os, "cpu_count", lambda: 2)
+    reader = ProcessReader(os.getpid())
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.3: pass"], check=True)
+    assert reader.sample()["cpu_percent"] == 200.0
 
 
 def test_too_short_a_time_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
