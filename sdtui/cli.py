@@ -124,11 +124,11 @@ def run(
         ),
     ] = None,
     max_calls: Annotated[
-        str | None, typer.Option("--max-calls", metavar="N", help="Call at most so often for it; else 50 times.")
+        str | None, typer.Option("--max-calls", metavar="N", help="Call at most so often for it; else max(50, calls).")
     ] = None,
     max_seconds: Annotated[
         str | None,
-        typer.Option("--max-seconds", metavar="S", help="Measure at most so long for it; else 120 s per cell."),
+        typer.Option("--max-seconds", metavar="S", help="Measure at most so long per process; else 120 s."),
     ] = None,
     scale: Annotated[
         str | None,

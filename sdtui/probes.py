@@ -26,7 +26,7 @@ def known(machine: Machine) -> Probe | None:
     """Returns what was last measured on the machine's device; ``None`` where nothing was.
 
     Raises:
-        UserError: The file is no probe, or one of another device.
+        UserError: The file is no probe, holds a rate that none can be, or is one of another device.
     """
     path = path_of(machine)
     mend = f"measure it anew with '{COMMAND}', or remove the file"
@@ -39,6 +39,9 @@ def known(machine: Machine) -> Probe | None:
     except (ValueError, RecursionError) as error:  # a DecodeError is a ValueError
         what = str(error) if isinstance(error, DecodeError) else "it is not JSON"
         raise UserError(f"{path}: no measured matrix rate ({what}); {mend}") from error
+    for rate in probe.found.rates:
+        if rate.tflops <= 0:
+            raise UserError(f"{path}: no measured matrix rate ({rate.precision}: {rate.tflops:g} TFLOP/s); {mend}")
     if (probe.device, probe.uuid) != (machine.device_name, machine.gpu.uuid if machine.gpu else None):
         raise UserError(f"{path}: measured on another device ({probe.device}, {probe.uuid or 'a CPU'}); {mend}")
     return probe

@@ -18,8 +18,7 @@ class Progress:
     """Where a run stands.
 
     Attributes:
-        done: Cells that have ended, but for those that were cancelled and wait for this sitting; of a run with several
-            processes per cell, processes.
+        done: Cells of which this sitting has nothing more to run; of a run with several processes per cell, processes.
         total: Cells of the run, or processes.
         current: The cell, or process of it, that runs now.
         remaining_s: Estimate for the whole run; ``None`` until a step or a cell tells.
@@ -39,7 +38,8 @@ def progress_of(record: RunRecord, now: float) -> Progress:
     sitting = record.sittings[-1].started.sitting if record.sittings else 0
     rule = record.sittings[-1].started.precision if record.sittings else None
     cells = list(record.cells.values())
-    done, total = sum(_done(record, cell, sitting) for cell in cells), len(cells) * record.processes
+    total = len(cells) * record.processes
+    done = total - sum(len(record.due(cell)) for cell in cells)
     current = next((c for c in cells if c.started and not c.finished and c.sitting == sitting), None)
     began = [process for cell in cells for process in cell.processes]
     remaining_s = _remaining_s(began, current, total - done, sitting, now, rule)
@@ -61,21 +61,6 @@ def rate_of(steps: list[Step]) -> float | None:
     """Returns steps per second; ``None`` where the clock saw no time pass."""
     elapsed_ms = sum(step.ms for step in steps)
     return 1000 * len(steps) / elapsed_ms if elapsed_ms > 0 else None
-
-
-def _done(record: RunRecord, cell: CellRecord, sitting: int) -> int:
-    """How many processes of a cell there is no more to do of: all, where one of them ended otherwise than ok."""
-    ending = record.ending_of(cell)
-    if ending and ending.status not in ("ok", "cancelled"):
-        running = cell.started is not None and cell.finished is None
-        return record.processes - running
-    return sum(1 for process in cell.processes if _is_done(process, sitting))
-
-
-def _is_done(process: CellRecord, sitting: int) -> bool:
-    if process.finished is None:
-        return False
-    return process.finished.status != "cancelled" or process.sitting == sitting
 
 
 def _remaining_s(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,13 +23,17 @@ from sdtui.model.events import (
     Telemetry,
 )
 
+MEASURED_WITH = ("torch", "diffusers")
+"""The packages with which figures change: a run that is resumed with others of these needs ``--force``."""
+
 
 @dataclass
 class CellRecord:
     """All that the journal says of one process of a cell: of its latest attempt.
 
-    ``call_times`` are when each of ``calls`` ended, in unix seconds. ``others`` are the cell's other processes by
-    number, where there are some; this one began last.
+    ``call_times`` are when each of ``calls`` ended, in unix seconds. ``ended_in`` is the sitting that ``finished`` is
+    of, which may be a later one than that of the samples: a cell can be skipped before it starts. ``others`` are the
+    cell's other processes by number, where there are some; this one began last.
     """
 
     spec: Cell
@@ -40,6 +45,7 @@ class CellRecord:
     telemetry: list[tuple[float, Telemetry]] = field(default_factory=list)
     finished: CellFinished | None = None
     finished_at: float | None = None
+    ended_in: int = 0
     call_times: list[float] = field(default_factory=list)
     checked: CellChecked | None = None
     process: int = 1
@@ -56,9 +62,9 @@ class CellRecord:
         """The cell's id, and which process it is where it is not the first."""
         return self.spec.id if self.process == 1 else f"{self.spec.id}, process {self.process}"
 
-    def begun(self, process: int, sitting: int, started: float | None) -> CellRecord:
-        """Returns the record of a process that begins now, with all others beside it."""
-        others = {each.process: replace(each, others={}) for each in self.processes if each.process != process}
+    def begun(self, process: int, sitting: int, started: float | None, beside: Sequence[CellRecord]) -> CellRecord:
+        """Returns the record of a process that begins now, with others of the cell's beside it."""
+        others = {each.process: replace(each, others={}) for each in beside if each.process != process}
         return CellRecord(self.spec, sitting, started, process=process, others=others)
 
     @property
@@ -114,6 +120,38 @@ class RunRecord:
             return replace(worst, reason=f"process {worst.process}: {worst.reason}")
         return endings[-1] if len(endings) >= self.processes else None
 
+    def due(self, cell: CellRecord) -> tuple[int, ...]:
+        """Returns which of a cell's processes the last sitting still has to run, by number; empty without a sitting.
+
+        None of them, once one has ended otherwise than ok in this sitting, or did in an earlier one with a status that
+        is not run again. A process that was measured elsewhere (see `measured_elsewhere`) does not count.
+        """
+        if not self.sittings:
+            return ()
+        now = self.sittings[-1].started
+        again = {"cancelled", *now.flags.get("retry", ())}
+        ended = {each.process: each.finished.status for each in cell.processes if each.finished}
+        fresh = {each.process for each in cell.processes if each.finished and each.ended_in == now.sitting}
+        if any(status != "ok" and (process in fresh or status not in again) for process, status in ended.items()):
+            return ()
+        rounds = range(1, now.processes + 1)
+        left = {n for n in rounds if n not in ended or (n not in fresh and ended[n] in again)}
+        if left and len(left) < now.processes:
+            left |= {each.process for each in self.measured_elsewhere(cell)}
+        return tuple(n for n in rounds if n in left)
+
+    def measured_elsewhere(self, cell: CellRecord) -> tuple[CellRecord, ...]:
+        """Returns the processes of a cell that the last sitting's cannot stand beside.
+
+        They were measured on another GPU model (or CPU), or with another torch or diffusers.
+        """
+        return self._elsewhere(cell, self.sittings[-1]) if self.sittings else ()
+
+    def _elsewhere(self, cell: CellRecord, sitting: SittingRecord) -> tuple[CellRecord, ...]:
+        here = _place(sitting, cell.spec.slot.environment)
+        started = [(each, self.sitting_of(each)) for each in cell.processes if each.started is not None]
+        return tuple(each for each, was in started if was and _place(was, cell.spec.slot.environment) != here)
+
     def apply(self, stamped: Stamped) -> None:
         """Takes in the next event of the journal."""
         t, event = stamped.t, stamped.event
@@ -133,7 +171,7 @@ class RunRecord:
         assert not isinstance(event, (RunStarted, RunFinished, Log))
         record = self.cells[event.cell]
         if isinstance(event, CellStarted):
-            self.cells[event.cell] = record.begun(event.process, event.sitting, t)
+            self.cells[event.cell] = record.begun(event.process, event.sitting, t, self._beside(record, event))
         elif isinstance(event, CellPhase):
             record.phases.append((t, event))
         elif isinstance(event, Step):
@@ -145,7 +183,22 @@ class RunRecord:
             record.telemetry.append((t, event))
         elif isinstance(event, CellFinished):
             if event.process != record.process:  # it was skipped, and had no start
-                record = self.cells[event.cell] = record.begun(event.process, record.sitting, None)
+                record = record.begun(event.process, record.sitting, None, record.processes)
+                self.cells[event.cell] = record
             record.finished, record.finished_at = event, t
+            record.ended_in = self.sittings[-1].started.sitting if self.sittings else 0
         elif isinstance(event, CellChecked):
             record.checked = event
+
+    def _beside(self, record: CellRecord, start: CellStarted) -> tuple[CellRecord, ...]:
+        """Returns the processes that stay when another starts: figures of two devices are never one figure."""
+        sitting = next((each for each in reversed(self.sittings) if each.started.sitting == start.sitting), None)
+        gone = [each.process for each in self._elsewhere(record, sitting)] if sitting else []
+        return tuple(each for each in record.processes if each.process not in gone)
+
+
+def _place(sitting: SittingRecord, environment: str) -> tuple[str | None, ...]:
+    """What must be equal for two processes of a cell to count as one measurement."""
+    started = sitting.started
+    packages = next((each.packages for each in started.environments if each.name == environment), {})
+    return (started.machine.device_name, *(packages.get(package) for package in MEASURED_WITH))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sdtui.model.cell import Cell, Stage
-from sdtui.model.probe import Precision, Probe
+from sdtui.model.probe import MatrixPrecision, Probe
 from sdtui.model.results import CellSummary, StageSummary
 from sdtui.records import CellRecord
 
@@ -26,7 +26,7 @@ class StageRoofline:
     stage: str
     flops: float
     tflops: float
-    precision: Precision | None = None
+    precision: MatrixPrecision | None = None
     matrix_tflops: float | None = None
     share: float | None = None
     floor_its: float | None = None
@@ -53,7 +53,7 @@ def flops_of(record: CellRecord, stage: Stage) -> float | None:
     return counted
 
 
-def precision_of(cell: Cell, on_gpu: bool) -> Precision:
+def matrix_precision(cell: Cell, on_gpu: bool) -> MatrixPrecision:
     """Returns the precision whose matrix rate bounds a cell.
 
     By torch's defaults float32 convolutions run in TF32 and float32 products do not: such a cell is bounded by TF32.
@@ -63,7 +63,7 @@ def precision_of(cell: Cell, on_gpu: bool) -> Precision:
 
 def matrix_tflops(cell: Cell, probe: Probe | None) -> float | None:
     """Returns the measured rate that bounds a cell; ``None`` where it was not measured."""
-    rate = probe.found.of(precision_of(cell, probe.uuid is not None)) if probe else None
+    rate = probe.found.of(matrix_precision(cell, probe.uuid is not None)) if probe else None
     return rate.tflops if rate else None
 
 
@@ -79,7 +79,7 @@ def _of_stage(record: CellRecord, spec: Stage, stage: StageSummary, probe: Probe
         stage=stage.stage,
         flops=flops,
         tflops=tflops,
-        precision=precision_of(record.spec, probe.uuid is not None),
+        precision=matrix_precision(record.spec, probe.uuid is not None),
         matrix_tflops=rate,
         share=tflops / rate,
         floor_its=rate * 1e12 / flops * stage.steps / stage.forwards if stage.forwards else None,

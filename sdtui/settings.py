@@ -99,13 +99,6 @@ def device_lock(gpu: Gpu | None) -> Path:
     return locks_dir() / f"{gpu.uuid if gpu else 'cpu'}.lock"
 
 
-def themes_dir() -> Path:
-    """Returns the folder of the themes that ship with sdtui."""
-    package = Path(__file__).parent
-    packaged = package / "themes"
-    return packaged if packaged.is_dir() else package.parent / "themes"  # the latter in an editable install
-
-
 def _xdg(variable: str, default: str) -> Path:
     base = os.environ.get(variable, "")
     root = Path(base) if base.startswith("/") else _home(variable) / default  # the standard says: ignore relative ones

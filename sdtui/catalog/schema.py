@@ -26,6 +26,9 @@ Pixels = Annotated[int, Field(ge=8, multiple_of=8)]
 Text = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(ge=1)]
 
+MOST_PROCESSES = 1000
+"""Of a cell: more is a slip of the finger, and would hold the device for weeks."""
+
 
 def _device(text: str) -> str:
     if not re.fullmatch(r"cpu|cuda(:(\d+|(GPU|MIG)-[0-9A-Za-z-]+))?", text):
@@ -174,7 +177,7 @@ class PlanKeys(Table):
     prompt: str | None = None
     cold: bool | None = None
     trace: bool | None = None
-    processes: Positive | None = None
+    processes: Annotated[int, Field(ge=1, le=MOST_PROCESSES)] | None = None
     precision: Annotated[float, BeforeValidator(_share)] | None = None
     max_calls: Annotated[int, Field(ge=FEWEST_MEASURED + 1)] | None = None
     max_seconds: Seconds | None = None
@@ -259,6 +262,8 @@ def _mistake(schema: type[Table], error: dict[str, Any]) -> str:
         return "must not be empty"
     if kind == "greater_than_equal":
         return f"{shown} is too small; the least is {context['ge']:g}"
+    if kind == "less_than_equal":
+        return f"{shown} is too much; the most is {context['le']:g}"
     if kind == "multiple_of":
         return f"{shown} is no multiple of {context['multiple_of']}; did you mean {max(8, round(value / 8) * 8)}?"
     if kind == "tuple_type":

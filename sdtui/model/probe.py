@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Precision = Literal["float16", "bfloat16", "float32", "tf32"]
+MatrixPrecision = Literal["float16", "bfloat16", "float32", "tf32"]
 """``float32`` is without TF32; ``tf32`` is float32 matrices multiplied in TF32, which only GPUs have."""
 
 
@@ -21,7 +21,7 @@ class MatrixRate:
         count: Products that were timed, after warming up.
     """
 
-    precision: Precision
+    precision: MatrixPrecision
     size: int
     tflops: float
     mad_tflops: float
@@ -42,7 +42,7 @@ class MatrixRates:
     rates: tuple[MatrixRate, ...]
     failures: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, precision: Precision) -> MatrixRate | None:
+    def of(self, precision: MatrixPrecision) -> MatrixRate | None:
         """Returns the rate in a precision; ``None`` where it was not measured."""
         return next((rate for rate in self.rates if rate.precision == precision), None)
 

@@ -73,6 +73,7 @@ def _cell(record: CellRecord) -> dict[str, Any]:
         "telemetry": [{"t": t, **encode(telemetry)} for t, telemetry in record.telemetry],
         "finished": encode(record.finished),
         "finished_at": record.finished_at,
+        "ended_in": record.ended_in,
         "checked": encode(record.checked),
     }
 

@@ -74,7 +74,13 @@ def sections(runs: Sequence[RunRecord], results: Sequence[Result], remarks: Sequ
         results: Merged.
         remarks: Further notes, of the comparison.
     """
-    notes = [*_general(results), *remarks, *_merged(runs), *(note for run in runs for note in _of_run(run))]
+    notes = [
+        *_general(results),
+        *remarks,
+        *filter(None, map(processes.cards, results)),
+        *_merged(runs),
+        *(note for run in runs for note in _of_run(run)),
+    ]
     lines = ["## Notes", "", *(f"- {note}" for note in notes), "", "### What ran", "", *_what_ran(results), ""]
     return lines + [line for run in runs for line in _reproduce(run)]
 

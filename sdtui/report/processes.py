@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sdtui.model.results import ProcessSpread, StageSummary
 from sdtui.report import text
-from sdtui.report.merge import Result
+from sdtui.report.merge import Result, sitting_of
 
 NOTE = (
     "A cell that was measured in several processes has, as its figure, the median of theirs; its step times are pooled "
@@ -15,6 +15,16 @@ NOTE = (
     "differ, and their interval is too narrow."
 )
 _MOST_PROCESSES = 4  # whose medians are listed one by one
+
+
+def cards(result: Result) -> str:
+    """Says where a cell's processes ran on several cards, of one model; empty where they did not."""
+    sittings = [sitting_of(result.run, process.record) for process in result.processes]
+    machines = [sitting.started.machine for sitting in sittings if sitting]
+    found = dict.fromkeys(machine.gpu.uuid if machine.gpu else machine.cpu for machine in machines)
+    if len(found) < 2:
+        return ""
+    return f"{result.spec.id}: its processes ran on different cards of one model ({', '.join(found)})."
 
 
 def table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:

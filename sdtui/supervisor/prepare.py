@@ -15,7 +15,7 @@ from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
 from sdtui.model.precision import PrecisionRule
 from sdtui.model.results import Status
-from sdtui.records import RunRecord
+from sdtui.records import MEASURED_WITH, RunRecord
 from sdtui.supervisor import limits
 from sdtui.supervisor.run import Sitting
 from sdtui.telemetry.machine import describe_machine
@@ -92,7 +92,7 @@ def differences(record: RunRecord, sitting: Sitting) -> list[str]:
         found.append(f"device was {before.machine.device_name}, is {sitting.machine.device_name}")
     now = {environment.name: environment for environment in sitting.environments}
     for environment in before.environments:
-        for package in ("torch", "diffusers"):
+        for package in MEASURED_WITH:
             was = environment.packages.get(package)
             present = now.get(environment.name)
             is_now = present.packages.get(package) if present else None

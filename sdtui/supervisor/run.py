@@ -34,6 +34,7 @@ from sdtui.model.precision import PrecisionRule
 from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Phase, Status
 from sdtui.precision import Stopping
+from sdtui.records import CellRecord
 from sdtui.report.markdown import markdown
 from sdtui.supervisor import limits
 from sdtui.supervisor.checks import checks
@@ -155,7 +156,9 @@ class _Held:
                 self._append(CellQueued(cell.id, cell.without_configs()))
         self._check_outputs()
         self._journal.sync()
-        if any(self._is_due(cell, process) for process in self._rounds() for cell in self._sitting.cells):
+        due = [record for record in map(self._record_of, self._sitting.cells) if self._record.due(record)]
+        if due:
+            self._say_what_starts_anew(due)
             with self._device() as held:
                 if held:
                     self._measure_due()
@@ -252,25 +255,26 @@ class _Held:
             for cell in self._sitting.cells:
                 if self._cancel_requested():
                     return
-                if self._is_due(cell, process):
+                if process in self._record.due(self._record_of(cell)):
                     self._measure(cell, process)
 
     def _rounds(self) -> range:
         """The first process of every cell, then the second of every cell: what is compared takes turns."""
         return range(1, self._sitting.processes + 1)
 
-    def _is_due(self, cell: Cell, process: int) -> bool:
-        """Says whether a process has no result, of a cell that no other process has ended otherwise than ok."""
-        if not self._is_open(self._status(cell)):
-            return False
-        found = [each.finished for each in self._record.cells[cell.id].processes if each.process == process]
-        return self._is_open(found[0].status if found and found[0] else None)
+    def _say_what_starts_anew(self, due: Sequence[CellRecord]) -> None:
+        """Where a sitting was forced upon another device or other versions, what was measured before does not count."""
+        counted = {cell.spec.id: self._record.measured_elsewhere(cell) for cell in due}
+        left = [name for name, found in counted.items() if any(each.calls for each in found)]
+        if left and self._sitting.processes > 1:
+            why = "were measured on another device or with other versions, and do not count"
+            self._append(Log(f"begun anew, since their earlier processes {why}: {', '.join(left)}", "warning"))
 
-    def _is_open(self, status: Status | None) -> bool:
-        return status in (None, "cancelled") or status in self._sitting.retry
+    def _record_of(self, cell: Cell) -> CellRecord:
+        return self._record.cells[cell.id]
 
     def _status(self, cell: Cell) -> Status | None:
-        finished = self._record.ending_of(self._record.cells[cell.id])
+        finished = self._record.ending_of(self._record_of(cell))
         return finished.status if finished else None
 
     def _measure(self, cell: Cell, process: int) -> None:

@@ -12,15 +12,15 @@ from itertools import pairwise
 import torch
 
 from sdtui.model.codec import encode
-from sdtui.model.probe import MatrixRate, MatrixRates, Precision
+from sdtui.model.probe import MatrixPrecision, MatrixRate, MatrixRates
 from sdtui.worker.clock import Clock, clock_for
 from sdtui.worker.lifeline import die_with_parent
 from sdtui.worker.reasons import one_line
 
 GPU_SIZE = 8192
 CPU_SIZE = 2048
-GPU_PRECISIONS: tuple[Precision, ...] = ("float16", "bfloat16", "float32", "tf32")
-CPU_PRECISIONS: tuple[Precision, ...] = ("float32",)
+GPU_PRECISIONS: tuple[MatrixPrecision, ...] = ("float16", "bfloat16", "float32", "tf32")
+CPU_PRECISIONS: tuple[MatrixPrecision, ...] = ("float32",)
 _BUDGET_S = 1.8
 _WARM_UP_SHARE = 0.2
 _FEWEST = 5
@@ -56,7 +56,7 @@ def probe(device: str, budget_s: float = _BUDGET_S, size: int | None = None) -> 
     return MatrixRates(torch.__version__, tuple(rates), failures)
 
 
-def _rate(precision: Precision, device: str, size: int, budget_s: float) -> MatrixRate:
+def _rate(precision: MatrixPrecision, device: str, size: int, budget_s: float) -> MatrixRate:
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     dtype: torch.dtype = torch.float32 if precision == "tf32" else getattr(torch, precision)
     generator = torch.Generator(device).manual_seed(0)

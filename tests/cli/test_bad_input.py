@@ -120,6 +120,8 @@ IN_A_FLAG = [
     Case("--calls 0", "--calls: 0 is too small; the least is 1"),
     Case("--calls three", '--calls: "three" is no whole number'),
     Case("--processes 0", "--processes: 0 is too small; the least is 1"),
+    Case("--processes 1001", "--processes: 1001 is too much; the most is 1000"),
+    Case("--processes 100000000", "--processes: 100000000 is too much; the most is 1000"),
     Case("--processes x", '--processes: "x" is no whole number'),
     Case("--precision 1", '--precision: "1" is no share; write it as 1% or 0.01'),
     Case("--precision 0%", '--precision: "0%" is no share; write it as 1% or 0.01'),

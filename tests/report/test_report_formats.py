@@ -34,6 +34,7 @@ def record_of(value, path) -> RunRecord:
             telemetry=[(item["t"], decode(Telemetry, item)) for item in cell["telemetry"]],
             finished=optional(CellFinished, cell["finished"]),
             finished_at=cell["finished_at"],
+            ended_in=cell["ended_in"],
             call_times=[call["t"] for call in cell["calls"]],
         )
         for cell in value["cells"]

@@ -20,7 +20,7 @@ from sdtui.records import RunRecord
 from sdtui.report.merge import results_of
 from sdtui.report.render import render
 from sdtui.report.show import show_text
-from sdtui.roofline import StageRoofline, precision_of
+from sdtui.roofline import StageRoofline, matrix_precision
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "2026-11-24-h100-docs-batch-1"
 RATES = tuple(
@@ -112,7 +112,7 @@ def test_which_rate_bounds_a_cell(
     cell_spec: Callable[..., Cell], dtype: str, tf32: bool | None, on_gpu: bool, precision: str
 ) -> None:
     cell = dataclasses.replace(cell_spec(dtype=dtype), mode=Mode("m", "m", tf32=tf32))
-    assert precision_of(cell, on_gpu) == precision
+    assert matrix_precision(cell, on_gpu) == precision
 
 
 def test_a_precision_that_was_not_probed_has_no_share(told: Callable[..., RunRecord], cpu: Machine) -> None:

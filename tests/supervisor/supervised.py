@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from sdtui import environments, locks, runs
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plan_toml import plan_to_toml
 from sdtui.catalog.plans import resolve_plan
-from sdtui.model.events import Event, Stamped
+from sdtui.model.events import Event, RunStarted, Stamped
 from sdtui.model.machine import Interpreter
 from sdtui.model.results import STATUSES, Status
 from sdtui.supervisor.prepare import prepare
@@ -294,3 +295,12 @@ def _environ(pid: int) -> bytes:
         return Path(f"/proc/{pid}/environ").read_bytes()  # empty for a zombie
     except OSError:
         return b""
+
+
+def edit_start(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Changes what the first sitting says of where it was."""
+    first, *rest = (folder / runs.JOURNAL).read_text().splitlines(keepends=True)
+    start = json.loads(first)
+    assert start["kind"] == RunStarted.KIND
+    edit(start)
+    (folder / runs.JOURNAL).write_text("".join([json.dumps(start) + "\n", *rest]))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from supervised import Lab, after_append, await_event, counts, events, reasons, statuses
+from supervised import Lab, after_append, await_event, counts, edit_start, events, reasons, statuses
 
 from sdtui import runs
-from sdtui.model.events import CellFinished, CellStarted, Event, Step
+from sdtui.model.events import CellFinished, CellStarted, Event, Log, RunStarted, Step
+from sdtui.progress import progress_of
+from sdtui.records import RunRecord
 from sdtui.report.markdown import tables_markdown
 from sdtui.report.show import show_text
 
@@ -66,6 +70,83 @@ def test_a_retry_runs_what_failed_and_what_never_ran(lab: Lab, killed: Path) -> 
     assert statuses(killed) == ["ok", "ok"]
 
 
+def test_a_retry_that_ends_the_same_way_closes_the_cell(lab: Lab, killed: Path) -> None:
+    assert lab.run(killed, lab.sitting(killed, retry=frozenset({"failed"}))) == 1
+    assert began(killed)[5:] == [(2, 1, 2)], "the third process would fail as well, after who knows how long"
+    assert statuses(killed) == ["failed", "ok"]
+    lab.behave("load:exit3@3", "ok")
+    assert lab.run(killed, lab.sitting(killed, retry=frozenset({"failed"}))) == 1
+    assert began(killed)[6:] == [(3, 1, 2), (3, 1, 3)]
+
+
+def test_a_retried_cell_is_still_to_do_until_it_has_ended(lab: Lab) -> None:
+    folder = lab.create("load:exit3", processes=3)
+    assert lab.run(folder) == 1
+    assert lab.run(folder, lab.sitting(folder, retry=frozenset({"failed"}))) == 1
+    record, done = RunRecord(folder), list[tuple[str, int]]()
+    for stamped in events(folder):
+        record.apply(stamped)
+        if isinstance(stamped.event, (RunStarted, CellStarted, CellFinished)):
+            done.append((stamped.event.KIND, progress_of(record, stamped.t).done))
+    assert done == [("run.started", 0), ("cell.started", 0), ("cell.finished", 3)] * 2
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda start: start["machine"].update(gpu={"name": "NVIDIA H100", "uuid": "GPU-1"}),
+        lambda start: start["environments"][0]["packages"].update(torch="2.1.0"),
+        lambda start: start["environments"][0]["packages"].update(diffusers="0.1"),
+    ],
+    ids=["gpu", "torch", "diffusers"],
+)
+def test_what_was_measured_elsewhere_is_measured_anew(lab: Lab, edit: Callable[[dict[str, Any]], None]) -> None:
+    folder = lab.create("ok", "measure:sigkill@2", processes=2)
+    assert lab.run(folder) == 1
+    edit_start(folder, edit)
+    lab.behave("ok", "ok")
+    assert lab.run(folder, lab.sitting(folder, retry=frozenset({"failed"}))) == 0
+    whole, anew = runs.read(folder).cells.values()
+    assert began(folder)[4:] == [(2, 2, 1), (2, 2, 2)], "a cell that was complete stays what it was"
+    assert [each.sitting for each in whole.processes] == [1, 1]
+    assert [each.sitting for each in anew.processes] == [2, 2]
+    (log,) = [stamped.event for stamped in events(folder) if isinstance(stamped.event, Log)]
+    assert log.message == (
+        "begun anew, since their earlier processes were measured on another device or with other versions, and do not "
+        f"count: {anew.spec.id}"
+    )
+    assert log.message in (folder / "report.md").read_text()
+
+
+def test_a_cell_is_never_of_two_devices_while_it_is_measured_anew(lab: Lab) -> None:
+    folder = lab.create("measure:hang@3", processes=3)
+    supervisor = lab.start(folder)
+    await_event(folder, CellStarted, 3)
+    supervisor.signal(signal.SIGTERM)
+    supervisor.wait()
+    edit_start(folder, lambda start: start["environments"][0]["packages"].update(torch="2.1.0"))
+    lab.behave("load:exit3")
+    assert lab.run(folder) == 1
+    (cell,) = runs.read(folder).cells.values()
+    assert [(each.process, each.sitting) for each in cell.processes] == [(1, 2)]
+    assert statuses(folder) == ["failed"]
+
+
+def test_another_card_of_the_same_model_goes_on_and_is_said(lab: Lab) -> None:
+    folder = lab.create("load:exit3@2", processes=2)
+    assert lab.run(folder) == 1
+    cpu = runs.read(folder).sittings[0].started.machine.cpu
+    edit_start(folder, lambda start: start["machine"].update(gpu={"name": cpu, "uuid": "GPU-1"}))
+    lab.behave("ok")
+    assert lab.run(folder, lab.sitting(folder, retry=frozenset({"failed"}))) == 0
+    (cell,) = runs.read(folder).cells.values()
+    assert [each.sitting for each in cell.processes] == [1, 2]
+    assert (
+        f"{cell.spec.id}: its processes ran on different cards of one model (GPU-1, {cpu})."
+        in (folder / "report.md").read_text()
+    )
+
+
 def test_without_a_retry_a_failed_cell_is_left_alone(lab: Lab, killed: Path) -> None:
     before = len(began(killed))
     assert lab.run(killed) == 1
@@ -103,7 +184,7 @@ def test_a_run_that_was_cancelled_in_the_second_round_goes_on_there(lab: Lab) ->
 
 
 def test_a_cell_that_is_skipped_keeps_what_its_earlier_processes_measured(lab: Lab) -> None:
-    folder = lab.create("ok", "ok", processes=2)
+    folder = lab.create("ok", "ok", processes=4)
 
     def skip(event: Event, _: int) -> None:
         if isinstance(event, CellFinished) and event.process == 1:
@@ -114,6 +195,7 @@ def test_a_cell_that_is_skipped_keeps_what_its_earlier_processes_measured(lab: L
     first, _ = runs.read(folder).cells.values()
     kept, skipped = first.processes
     assert (len(kept.steps), kept.finished and kept.finished.status) == (6, "ok")
+    assert [e.event.process for e in events(folder) if isinstance(e.event, CellFinished)] == [1, 1, 2, 2], "once each"
     assert (skipped.started, skipped.finished and skipped.finished.reason) == (None, "skipped")
 
 

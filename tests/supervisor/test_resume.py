@@ -7,15 +7,14 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from supervised import Lab, await_event, counts, events, reasons, statuses
+from supervised import Lab, await_event, counts, edit_start, events, reasons, statuses
 
 from sdtui import headless, locks, runs
 from sdtui.model.errors import UserError
-from sdtui.model.events import CellPhase, CellQueued, CellStarted, RunStarted, Step
+from sdtui.model.events import CellPhase, CellQueued, CellStarted, Step
 from sdtui.model.machine import Gpu
 from sdtui.supervisor.control import request_cancel
 from sdtui.supervisor.prepare import differences, refuse_differences
@@ -28,15 +27,6 @@ def finished(lab: Lab) -> Path:
     folder = lab.create("ok", "load:exit3")
     assert lab.run(folder) == 1
     return folder
-
-
-def _edit_start(folder: Path, edit: Callable[[dict[str, object]], None]) -> None:
-    """Changes what the first sitting says of where it was."""
-    first, *rest = (folder / runs.JOURNAL).read_text().splitlines(keepends=True)
-    start = json.loads(first)
-    assert start["kind"] == RunStarted.KIND
-    edit(start)
-    (folder / runs.JOURNAL).write_text("".join([json.dumps(start) + "\n", *rest]))
 
 
 def test_a_sitting_with_nothing_left_to_do_says_whether_all_is_ok(lab: Lab, finished: Path) -> None:
@@ -162,7 +152,7 @@ def test_differences_in_gpu_torch_and_diffusers_are_named(lab: Lab, finished: Pa
 def test_resume_refuses_another_torch_unless_forced(
     lab: Lab, finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _edit_start(finished, lambda start: start["environments"][0]["packages"].update(torch="2.1.0"))  # type: ignore[index]
+    edit_start(finished, lambda start: start["environments"][0]["packages"].update(torch="2.1.0"))
     whole = (finished / runs.JOURNAL).read_bytes()
     with pytest.raises(UserError, match=r"torch of environment 'fake' was 2\.1\.0, is "):
         headless.resume(finished.name, "failed", False, lab.runs_dir, False)
@@ -175,7 +165,7 @@ def test_resume_refuses_another_torch_unless_forced(
 
 def test_resume_refuses_another_gpu_unless_forced(lab: Lab, finished: Path) -> None:
     gpu = {"name": "NVIDIA H100", "uuid": "GPU-1"}
-    _edit_start(finished, lambda start: start["machine"].update(gpu=gpu))  # type: ignore[attr-defined]
+    edit_start(finished, lambda start: start["machine"].update(gpu=gpu))
     with pytest.raises(UserError, match="device was NVIDIA H100, is "):
         headless.resume(finished.name, None, False, lab.runs_dir, False)
     assert headless.resume(finished.name, None, True, lab.runs_dir, False) == 1

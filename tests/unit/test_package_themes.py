@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.app import App
 from textual.color import Color
 from textual.theme import Theme
-
-from sdtui.settings import themes_dir
 
 COLOURS = (
     "primary",
@@ -25,7 +24,7 @@ COLOURS = (
     "error",
     "boost",
 )
-SHIPPED = sorted(themes_dir().glob("*.toml"))
+SHIPPED = sorted((Path(__file__).parents[2] / "themes").glob("*.toml"))
 
 
 @pytest.fixture(params=SHIPPED, ids=lambda path: path.stem)

@@ -60,6 +60,17 @@ def test_a_damaged_file_is_one_message(content: str, what: str) -> None:
     assert finding == doctor.Finding("problem", "cuda:0", f"{path}: {what}", "sdtui doctor --probe --device cuda:0")
 
 
+@pytest.mark.parametrize("tflops", [0.0, -5.0])
+def test_a_rate_that_none_can_be_is_refused(tflops: float) -> None:
+    damaged = MatrixRates("2.11.0", (MatrixRate("float16", 8192, 512.0, 0.5, 99), MatrixRate("tf32", 8, tflops, 0, 5)))
+    probes.keep(replace(PROBE, found=damaged), ON_GPU)
+    with pytest.raises(UserError) as raised:
+        probes.known(ON_GPU)
+    assert f"GPU-1.json: no measured matrix rate (tf32: {tflops:g} TFLOP/s); measure it anew" in str(raised.value)
+    (finding,) = check_rates("cuda:0", ON_GPU)
+    assert finding.level == "problem"
+
+
 def test_a_foreign_file_is_refused() -> None:
     probes.keep(replace(PROBE, device="NVIDIA A100"), ON_GPU)
     with pytest.raises(UserError, match=r"GPU-1\.json: measured on another device \(NVIDIA A100, GPU-1\); measure"):

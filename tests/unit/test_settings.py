@@ -85,15 +85,6 @@ def test_locks_dir_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         settings.locks_dir()
 
 
-def test_themes_dir_prefers_the_packaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "sdtui"
-    package.mkdir()
-    monkeypatch.setattr(settings, "__file__", str(package / "settings.py"))
-    assert settings.themes_dir() == tmp_path / "themes"
-    (package / "themes").mkdir()
-    assert settings.themes_dir() == package / "themes"
-
-
 def test_no_file_is_an_empty_one() -> None:
     loaded = settings.load()
     assert (loaded.environments, loaded.runs_dir) == ({}, None)
