@@ -89,7 +89,7 @@ def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, A
     _check_names(catalog, asked)
     asked = _with_limits(asked)
     if not gpu_available:
-        _check_device(asked, source)
+        _check_device(asked, None if source in catalog.presets else source)
     return _with_definitions(catalog, asked)
 
 
@@ -219,14 +219,14 @@ def _with_limits(asked: PartialPlan) -> PartialPlan:
     return asked
 
 
-def _check_device(asked: PartialPlan, source: str | None) -> None:
+def _check_device(asked: PartialPlan, plan_file: str | None) -> None:
     """Refuses what needs a GPU, where there is none."""
     device, full = asked.values["device"], asked.values["scale"] == "full"
     origins = {key: asked.origins[key] for key in ("device", "scale")}
     left_out = [key for key, origin in origins.items() if origin == f"preset '{DEFAULT_PRESET}': {key}"]
-    if source is not None and _is_path(source) and left_out:
+    if plan_file is not None and left_out:
         words = f"leaves out {' and '.join(left_out)}, which {'is' if len(left_out) == 1 else 'are'} then"
-        origins |= dict.fromkeys(left_out, f"{source}: {words} the docs preset's")
+        origins |= dict.fromkeys(left_out, f"{plan_file}: {words} the docs preset's")
     if device != "cpu":
         hint = "--scale tiny --device cpu" if full else "--device cpu"
         raise UserError(f"{origins['device']}: '{device}': there is no usable GPU here; try {hint}")

@@ -39,7 +39,7 @@ def _device(text: str) -> str:
 def _share(value: Any) -> float:
     share = parse_share(value) if isinstance(value, str) else value
     if not isinstance(share, float) or not 0 < share < 1:
-        raise ValueError("is no share; write it as 1% or 0.01")
+        raise ValueError("is no share between 0% and 100%; write it as 1% or 0.01")
     return share
 
 

@@ -105,12 +105,13 @@ def _outcome(result: Result, state: str) -> str:
 
 
 def _achieved(result: Result) -> str:
-    """Writes what each counted stage achieved: ``26.9 / 79.0 TFLOP/s (4 / 12 % of the matrix rate)``."""
+    """Writes what each counted stage achieved: ``26.9 / 79.0 TFLOP/s in the median step (4 / 12 % of …)``."""
     if not result.roofline:
         return ""
     shares = [f"{100 * stage.share:.0f}" for stage in result.roofline if stage.share is not None]
     of_rate = f" ({' / '.join(shares)} % of the matrix rate)" if shares else ""
-    return f"{' / '.join(text.significant(stage.tflops, 3) for stage in result.roofline)} TFLOP/s{of_rate}"
+    rates = " / ".join(text.significant(stage.tflops, 3) for stage in result.roofline)
+    return f"{rates} TFLOP/s in the median step{of_rate}"
 
 
 def _cell(result: Result, state: str) -> dict[str, Any]:

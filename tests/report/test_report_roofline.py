@@ -166,7 +166,7 @@ def test_csv_where_nothing_is_known(told: Callable[..., RunRecord]) -> None:
 
 
 def test_show(told: Callable[..., RunRecord]) -> None:
-    assert "10.00 it/s  20.0 TFLOP/s (4 % of the matrix rate)\n" in show_text(told(), "ok")
+    assert "10.00 it/s  20.0 TFLOP/s in the median step (4 % of the matrix rate)\n" in show_text(told(), "ok")
 
 
 def test_stages_of_a_recorded_cascade() -> None:

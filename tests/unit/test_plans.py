@@ -353,3 +353,10 @@ def test_a_persons_own_entries_are_found_and_checked(tmp_path):
     (tmp_path / "modes" / "mine.toml").rename(tmp_path / "modes" / "compile.toml")
     with pytest.raises(UserError, match=r"compile\.toml: sdtui ships a 'compile'"):
         load_catalog(tmp_path)
+
+
+def test_a_preset_is_not_taken_for_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^preset 'docs': device: 'cuda:0': there is no usable GPU here"):
+        resolve_plan(load_catalog(), "docs", {}, gpu_available=False)
