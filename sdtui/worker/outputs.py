@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save as save_tensors
 
 from sdtui.worker.outcome import OutputError
 
@@ -34,7 +34,8 @@ def save(images: Any, latents: torch.Tensor | None, folder: Path, name: str) -> 
     """Writes ``<name>.png`` (the first image) and ``<name>.safetensors`` (``latents``: those, or the pixels)."""
     pixels = _pixels(images)
     kept = pixels if latents is None else latents
-    save_file({"latents": kept.detach().contiguous().cpu()}, folder / f"{name}.safetensors")
+    content = save_tensors({"latents": kept.detach().contiguous().cpu()})
+    (folder / f"{name}.safetensors").write_bytes(content)  # `save_file` would let nobody else read it
     if isinstance(images, list):
         images[0].save(folder / f"{name}.png")
         return

@@ -102,6 +102,7 @@ def test_every_call_makes_the_same_images(run):
 def test_last_image_and_latents_are_kept(run):
     kept = sorted(path.name for path in run.outputs.iterdir())
     assert kept == [f"{run.cell.id}.png", f"{run.cell.id}.safetensors"]
+    assert len({path.stat().st_mode for path in run.outputs.iterdir()}) == 1, "who may read one may read the other"
     last = run.cell.stages[-1]
     with Image.open(run.outputs / kept[0]) as image:
         assert image.size == (last.width, last.height)
