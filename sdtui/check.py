@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sdtui.model.cell import Cell, Dtype, Stage
+from sdtui.model.events import CellChecked
 from sdtui.model.results import Distance
 from sdtui.records import CellRecord, RunRecord
 
@@ -73,10 +74,12 @@ def check_output(run: RunRecord, record: CellRecord) -> Check | None:
     base = base_of(run.cells, record.spec)
     if base is None:
         return Check("not checked", f"the run has no {BASE} beside it")
-    if not is_ok(base):
+    told = record.checked if record.checked and record.checked.against == base.spec.id else None
+    ended = last_ok(base)
+    if ended is None and told is None:
         return Check("not checked", f"{BASE} did not end ok", base.spec.id)
     sitting = run.sitting_of(record)
-    return _judged(record, base, on_gpu=sitting is not None and sitting.started.machine.gpu is not None)
+    return _judged(record, ended or base, told, on_gpu=sitting is not None and sitting.started.machine.gpu is not None)
 
 
 def base_of(cells: Mapping[str, CellRecord], spec: Cell) -> CellRecord | None:
@@ -88,6 +91,11 @@ def base_of(cells: Mapping[str, CellRecord], spec: Cell) -> CellRecord | None:
 def is_ok(record: CellRecord) -> bool:
     """Says whether a cell ended ok, and so has an output."""
     return record.finished is not None and record.finished.status == "ok"
+
+
+def last_ok(record: CellRecord) -> CellRecord | None:
+    """Returns the last process of a cell that ended ok, and so has an output; ``None`` where none did."""
+    return next((process for process in reversed(record.processes) if is_ok(process)), None)
 
 
 def limits_for(spec: Cell, base: Cell, on_gpu: bool) -> Limits:
@@ -125,19 +133,19 @@ def _same_image(one: Cell, other: Cell) -> bool:
     return all(getattr(one, key) == getattr(other, key) for key in ("scale", "weights", "seed", "prompt", "stages"))
 
 
-def _judged(record: CellRecord, base: CellRecord, on_gpu: bool) -> Check:
+def _judged(record: CellRecord, base: CellRecord, told: CellChecked | None, on_gpu: bool) -> Check:
     against = base.spec.id
-    told = record.checked if record.checked and record.checked.against == against else None
     distance = told.distance if told else None
     limits = limits_for(record.spec, base.spec, on_gpu) if distance else None
-    found = [_counts(record, base), told.reason if told else ""]
+    found = [_counts(record, base), told.reason if told and told.readable else ""]
     if distance and limits:
         found.append(too_far(distance, limits))
     reason = "; ".join(what for what in found if what)
     if reason:
         return Check("failed", reason, against, distance, limits)
     if distance is None:
-        return Check("not checked", f"its output and {BASE}'s were not both there to compare", against)
+        why = told.reason if told else f"its output and {BASE}'s were not both there to compare"
+        return Check("not checked", why, against)
     return Check("passed", "", against, distance, limits)
 
 

@@ -22,6 +22,10 @@ class OutputsError(Exception):
     """Two outputs cannot be compared; the message is one line."""
 
 
+class UnreadableError(OutputsError):
+    """The file of one cannot be read, which says nothing of what was in it."""
+
+
 def distance(folder: Path, name: str, against: str) -> Distance:
     """Compares two outputs in a run's ``outputs/``.
 
@@ -32,7 +36,8 @@ def distance(folder: Path, name: str, against: str) -> Distance:
 
     Raises:
         FileNotFoundError: One of the files is not there.
-        OutputsError: They are unreadable, of different shapes, or hold what is no finite number.
+        UnreadableError: A file cannot be read.
+        OutputsError: The outputs are of different shapes, or hold what is no finite number.
     """
     mine, other = (_latents(folder / f"{each}.safetensors") for each in (name, against))
     my_image, other_image = (_image(folder / f"{each}.png") for each in (name, against))
@@ -66,7 +71,7 @@ def _latents(path: Path) -> Floats:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputsError(f"{path.name} cannot be read: {type(error).__name__}: {error}") from error
+        raise UnreadableError(f"{path.name} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _image(path: Path) -> Floats:
@@ -77,4 +82,4 @@ def _image(path: Path) -> Floats:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises over a broken PNG
-        raise OutputsError(f"{path.name} cannot be read: {error}") from error
+        raise UnreadableError(f"{path.name} cannot be read: {error}") from error

@@ -261,6 +261,7 @@ class CellChecked:
         against: The other cell.
         distance: Between the two; ``None`` where they do not compare.
         reason: Why they do not, in one line.
+        readable: Whether both could be read; where they could and do not compare, the check has failed.
     """
 
     KIND: ClassVar[str] = "cell.checked"
@@ -268,6 +269,7 @@ class CellChecked:
     against: str
     distance: Distance | None
     reason: str = ""
+    readable: bool = True
 
 
 WAITING = "waiting for "

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from supervised import Lab, events
+from PIL import Image
+from supervised import Lab, after_append, events
 
 from sdtui import runs
 from sdtui.check import check_output
-from sdtui.model.events import CellChecked, Log
+from sdtui.model.events import CellChecked, CellFinished, Event, Log
 from sdtui.model.results import Distance
 
 KEEP = "measure:keep"
@@ -90,7 +91,21 @@ def test_outputs_that_are_gone_are_no_error(lab: Lab) -> None:
     assert "not checked: its output and no-compile's were not both there" in (folder / "report.md").read_text()
 
 
-def test_outputs_that_cannot_be_read_fail_the_check_and_not_the_run(lab: Lab) -> None:
+def test_a_process_is_compared_with_the_last_of_no_compile_that_ended_ok(lab: Lab) -> None:
+    folder = lab.create(KEEP, modes=("no-compile", "channels-last"), processes=2)
+
+    def skip(event: Event, _: int) -> None:
+        if isinstance(event, CellFinished) and ".no-compile." in event.cell:
+            (folder / "control" / f"skip-{event.cell}").touch()
+
+    assert lab.run(folder, before=after_append(skip)) == 1
+    assert [event.distance for event in checked(folder)] == [APART, APART], "after its first and its second process"
+    record = runs.read(folder)
+    mine = record.cells[checked(folder)[0].cell]
+    assert [told.verdict for each in mine.processes if (told := check_output(record, each))] == ["failed", "failed"]
+
+
+def test_outputs_that_cannot_be_read_are_not_checked(lab: Lab) -> None:
     folder = lab.create("ok", modes=("no-compile", "channels-last"))
     assert lab.run(folder) == 0
     for cell in runs.read(folder).cells:
@@ -99,5 +114,22 @@ def test_outputs_that_cannot_be_read_fail_the_check_and_not_the_run(lab: Lab) ->
     assert lab.run(folder) == 0
     (event,) = checked(folder)
     assert event.distance is None
-    assert "cannot be read" in event.reason
-    assert "differs: " in (folder / "report.md").read_text()
+    assert (event.readable, "cannot be read" in event.reason) == (False, True)
+    report = (folder / "report.md").read_text()
+    assert "differs: " not in report
+    assert f"| not checked: {event.reason} |" in report
+
+
+def test_outputs_of_different_shapes_fail(lab: Lab) -> None:
+    folder = lab.create(KEEP, KEEP, modes=("no-compile", "channels-last"))
+    assert lab.run(folder) == 0
+    cell = checked(folder)[0].cell
+    with Image.open(folder / "outputs" / f"{cell}.png") as image:
+        image.resize((3, 5)).save(folder / "outputs" / f"{cell}.png")
+    journal = folder / runs.JOURNAL
+    lines = [line for line in journal.read_text().splitlines(keepends=True) if '"kind":"cell.checked"' not in line]
+    journal.write_text("".join(lines))
+    assert lab.run(folder) == 0
+    (event,) = [event for event in checked(folder) if event.distance is None]
+    assert (event.cell, event.readable) == (cell, True)
+    assert f"differs: {event.reason}" in (folder / "report.md").read_text()

@@ -90,6 +90,34 @@ def test_outputs_that_do_not_compare_fail() -> None:
     assert (told.verdict, told.reason) == ("failed", "the shapes differ")
 
 
+def test_outputs_that_cannot_be_read_are_not_checked() -> None:
+    unread = {"distance": None, "reason": "x.png cannot be read", "readable": False}
+    told = judged(record(spec("m"), **unread), BASE)
+    assert told == Check("not checked", "x.png cannot be read", BASE.spec.id)
+    short = judged(record(spec("m"), forwards=2, **unread), BASE)
+    assert short is not None
+    assert (short.verdict, short.reason.count("evaluations")) == ("failed", 2), "which is counted without the output"
+
+
+@pytest.mark.parametrize("status", [None, "cancelled", "failed"])
+def test_a_later_process_of_no_compile_takes_nothing_back(status: Status | None) -> None:
+    later = BASE.begun(2, 1, 5.0, BASE.processes)
+    later.finished = CellFinished(BASE.spec.id, status, "measure", process=2) if status else None
+    passed = judged(record(spec("m"), distance=NEAR), later)
+    assert passed == Check("passed", "", BASE.spec.id, NEAR, LIMITS["float16"])
+    short = judged(record(spec("m"), forwards=2, distance=NEAR), later)
+    assert short is not None
+    assert short.verdict == "failed", "its count is held against the process that ended"
+    uncompared = judged(record(spec("m")), later)
+    assert uncompared is not None
+    assert uncompared.reason == "its output and no-compile's were not both there to compare"
+
+
+def test_a_recorded_distance_is_judged_also_while_no_compile_runs_again() -> None:
+    again = record(spec(), None)
+    assert judged(record(spec("m"), distance=NEAR), again) == Check("passed", "", BASE.spec.id, NEAR, LIMITS["float16"])
+
+
 @pytest.mark.parametrize(
     ("others", "reason"),
     [
