@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sdtui import statistics
 from sdtui.model.events import CallFinished
 from sdtui.model.precision import FEWEST_MEASURED, Limit, PrecisionReached, PrecisionRule
+from sdtui.model.results import StepStatistics
 from sdtui.records import CellRecord
 
 LOOK_AGAIN = 1.1
@@ -82,20 +84,33 @@ class Stopping:
 
 def precision_of(record: CellRecord) -> Precision:
     """Returns how well the median step is known now, in the stage where it is known least."""
-    found = [Precision(stage.name, _half_width(record, stage.name)) for stage in record.spec.stages]
+    return widest({stage.name: _steps(record, stage.name) for stage in record.spec.stages})
+
+
+def widest(stages: Mapping[str, StepStatistics | None]) -> Precision:
+    """Returns how well the median step is known in the stage where it is known least.
+
+    Args:
+        stages: Step times by stage; at least one.
+    """
+    found = [Precision(stage, half_width(steps)) for stage, steps in stages.items()]
     return next((each for each in found if each.half_width is None), None) or max(found, key=_width)
+
+
+def half_width(steps: StepStatistics | None) -> float | None:
+    """Returns the longer side of the median's interval as a share of the median; ``None`` where it has no interval."""
+    interval = steps.median_interval_ms if steps else None
+    if steps is None or interval is None or steps.median_ms <= 0:
+        return None
+    return max(interval.high - steps.median_ms, steps.median_ms - interval.low) / steps.median_ms
 
 
 def _width(precision: Precision) -> float:
     return precision.half_width or 0.0
 
 
-def _half_width(record: CellRecord, stage: str) -> float | None:
+def _steps(record: CellRecord, stage: str) -> StepStatistics | None:
     calls = [call for call in record.calls if call.stage == stage]
-    steps = statistics.step_statistics(
+    return statistics.step_statistics(
         statistics.measured_steps(calls, (step for step in record.steps if step.stage == stage))
     )
-    interval = steps.median_interval_ms if steps else None
-    if steps is None or interval is None or steps.median_ms <= 0:
-        return None
-    return max(interval.high - steps.median_ms, steps.median_ms - interval.low) / steps.median_ms

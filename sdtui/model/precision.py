@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Limit = Literal["max-calls", "max-seconds"]
+Condition = Literal["half-width", "measured-calls"]
 
 FEWEST_MEASURED = 5
 """Calls after the first that there must be before the interval is trusted to end them: of fewer it is often narrow by
@@ -53,3 +54,17 @@ class PrecisionReached:
     calls: int
     seconds: float
     limit: Limit | None = None
+
+    @property
+    def measured_calls(self) -> int:
+        """Calls after the first."""
+        return self.calls - 1
+
+    @property
+    def unmet(self) -> tuple[Condition, ...]:
+        """What was missing when a limit ended the calls: a narrow interval, or `FEWEST_MEASURED` calls, or both."""
+        if self.limit is None:
+            return ()
+        wide = self.half_width is None or self.half_width > self.target
+        few = self.measured_calls < FEWEST_MEASURED
+        return (*(("half-width",) if wide else ()), *(("measured-calls",) if few else ()))

@@ -80,11 +80,16 @@ def _cell(record: CellRecord) -> dict[str, Any]:
 
 def figures(result: Result) -> dict[str, Any]:
     """Returns what follows from a cell's raw samples, in JSON's terms."""
+    pooled = precision.pooled(result)
     return {
         "summary": encode(result.summary),
         "flags": encode(result.flags),
         "energy": encode(result.energy),
-        "precision": [{"process": process.process, **encode(found)} for process, found in precision.reached(result)],
+        "precision": [
+            {"process": process.process, **encode(found), "unmet": list(found.unmet)}
+            for process, found in precision.reached(result)
+        ],
+        "pooled_precision": pooled._asdict() if pooled else None,
         "roofline": encode(result.roofline),
         "check": encode(result.check),
     }

@@ -111,6 +111,7 @@ def _general(results: Sequence[Result]) -> list[str]:
         (any(spec.variant for spec in specs), _VARIANT),
         (any(len(result.processes) > 1 for result in results), processes.NOTE),
         (any(precision.reached(result) for result in results), precision.NOTE),
+        (any(precision.pooled(result) for result in results), precision.SEVERAL),
         (any(result.summary.stages for result in results), _INTERVALS),
         (any(result.on_gpu and result.summary.stages for result in results), _ENERGY),
         (any(result.check for result in results), _CHECK),

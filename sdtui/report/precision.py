@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sdtui.model.precision import PrecisionReached
+from sdtui.model.precision import FEWEST_MEASURED, PrecisionReached
+from sdtui.precision import Precision, widest
 from sdtui.records import CellRecord
 from sdtui.report import text
 from sdtui.report.merge import Result
@@ -14,6 +15,10 @@ NOTE = (
     "share of the median in every stage, after 5 measured calls at the earliest, or until `max-calls` or "
     '`max-seconds` ends it: the number of calls under "What ran" is then the least.'
 )
+SEVERAL = (
+    "With several processes a precision is each process's own, and promises nothing of the next process: how well the "
+    "median step of all of them together is known is in the last row of each cell, and no call was made for it."
+)
 
 
 def reached(result: Result) -> list[tuple[CellRecord, PrecisionReached]]:
@@ -22,17 +27,33 @@ def reached(result: Result) -> list[tuple[CellRecord, PrecisionReached]]:
     return [(record, record.finished.precision) for record in records if record.finished and record.finished.precision]
 
 
+def pooled(result: Result) -> Precision | None:
+    """Returns how well the median step of several processes together is known, where each had a precision to reach."""
+    stages = {stage.stage: stage.step_ms for stage in result.summary.stages}
+    return widest(stages) if stages and len(result.processes) > 1 and reached(result) else None
+
+
+def said_of_all(result: Result) -> str:
+    """Writes what processes with a precision each come to together; empty where there is nothing to say."""
+    together = pooled(result)
+    if together is None:
+        return ""
+    count = len(result.processes)
+    return f"{count} processes together: the median step{_where(together.stage)} is known to {_known(together)}"
+
+
 def said(precision: PrecisionReached) -> str:
     """Writes ``the median step is known to ±0.8 % after 9 calls``, and what was unmet, and why."""
-    calls = f"{precision.calls} calls"
-    where = "" if precision.stage == "main" else f" of stage {precision.stage}"
-    known = f"±{text.percent(precision.half_width)}" if precision.half_width is not None else text.NOT_AVAILABLE
+    median = f"the median step{_where(precision.stage)} is known to {_known(precision)}"
     if precision.limit is None:
-        return f"the median step{where} is known to {known} after {calls}"
-    spent = f"after {calls} ({precision.limit}; {precision.seconds:.1f} s measured)"
-    return (
-        f"precision ±{text.percent(precision.target)} not reached {spent}: the median step{where} is known to {known}"
-    )
+        return f"{median} after {precision.calls} calls"
+    measured = f"{precision.seconds:.1f} s measured"
+    few = f" after {precision.measured_calls} measured calls, of which a precision needs {FEWEST_MEASURED}"
+    if "half-width" not in precision.unmet:
+        return f"{median}{few}; {precision.limit} ended it ({measured})"
+    spent = f"after {precision.calls} calls ({precision.limit}; {measured})"
+    median += few if "measured-calls" in precision.unmet else ""
+    return f"precision ±{text.percent(precision.target)} not reached {spent}: {median}"
 
 
 def unmet(result: Result) -> str:
@@ -49,9 +70,27 @@ def table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     """Returns header and rows of the cells that had a precision to reach."""
     header = ["Cell", "Asked for", "Reached", "In stage", "Calls", "Measured s", "Ended by"]
     rows = []
-    for record, found in (each for result in results for each in reached(result)):
-        known = f"±{text.percent(found.half_width)}" if found.half_width is not None else text.NOT_AVAILABLE
-        figures = [str(found.calls), text.number(found.seconds)]
-        asked = f"±{text.percent(found.target)}"
-        rows.append([record.name, asked, known, found.stage, *figures, found.limit or "precision"])
+    for result in results:
+        found = reached(result)
+        rows += [_row(record, precision) for record, precision in found]
+        if together := pooled(result):
+            figures = [str(sum(each.calls for _, each in found)), text.number(sum(each.seconds for _, each in found))]
+            name = f"{result.spec.id}, {len(result.processes)} processes together"
+            rows.append([name, text.NONE, _known(together), together.stage, *figures, text.NONE])
     return header, rows
+
+
+def _row(record: CellRecord, precision: PrecisionReached) -> list[str]:
+    figures = [str(precision.calls), text.number(precision.seconds)]
+    few = f", before {FEWEST_MEASURED} measured calls" if "measured-calls" in precision.unmet else ""
+    ended_by = f"{precision.limit or 'precision'}{few}"
+    asked = f"±{text.percent(precision.target)}"
+    return [record.name, asked, _known(precision), precision.stage, *figures, ended_by]
+
+
+def _known(precision: Precision | PrecisionReached) -> str:
+    return text.NOT_AVAILABLE if precision.half_width is None else f"±{text.percent(precision.half_width)}"
+
+
+def _where(stage: str) -> str:
+    return "" if stage == "main" else f" of stage {stage}"

@@ -34,11 +34,17 @@ def show_text(record: RunRecord, state: str) -> str:
     lines += [f"{result.spec.id:<{width}}  {_outcome(result, state)}".rstrip() for result in results]
     raised = [f"{result.spec.id:<{width}}  {flag}" for result in results for flag in result.flags]
     lines += ["", "flags", *raised] if raised else []
-    known = [f"{process.name:<{width}}  {precision.said(p)}" for r in results for process, p in precision.reached(r)]
+    known = [f"{name:<{width}}  {what}" for result in results for name, what in _precisions(result)]
     lines += ["", "precision", *known] if known else []
     apart = [f"{result.spec.id:<{width}}  {spread}" for result in results for spread in processes.said(result)]
     lines += ["", "processes", *apart] if apart else []
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _precisions(result: Result) -> list[tuple[str, str]]:
+    lines = [(process.name, precision.said(found)) for process, found in precision.reached(result)]
+    together = precision.said_of_all(result)
+    return [*lines, (result.spec.id, together)] if together else lines
 
 
 def show_json(record: RunRecord, state: str) -> str:

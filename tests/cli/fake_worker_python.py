@@ -1,7 +1,8 @@
 """What the tests' interpreter runs as a worker: it measures nothing, and plays the part that FAKE_WORKER names.
 
 ``ok`` steps through every call, ``hang`` stops after its first step, ``unsupported`` refuses the mode, ``noisy`` takes
-longer in every other call. As a probe, ``ok`` answers, ``unsupported`` has no rate, and ``broken`` dies.
+longer in every other call, ``slow`` takes long beside its steps. As a probe, ``ok`` answers, ``unsupported`` has no
+rate, and ``broken`` dies.
 """
 
 import json
@@ -54,6 +55,7 @@ def play(cell, control, events):
                 return
         spans = {"loop_ms": 100.0, "host_loop_ms": 101.0, "wall_ms": 125.0, "text_encoding_ms": 5.0}
         spans.update(denoising_ms=100.0, vae_ms=15.0, other_ms=5.0)
+        spans.update({"wall_ms": 600.0} if os.environ["FAKE_WORKER"] == "slow" else {})
         tell("call.finished", call=call, stage="main", steps=STEPS, forwards=STEPS, **spans)
     tell("cell.finished", status="ok", phase="measure", call=call)
 

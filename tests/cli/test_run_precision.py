@@ -83,6 +83,44 @@ def test_seconds_end_the_calls_as_well(shell: Shell) -> None:
     assert (found.calls, found.limit, found.seconds) == (9, "max-seconds", 1.0)
 
 
+def test_too_few_calls_are_named_where_the_interval_was_narrow(shell: Shell) -> None:
+    shell.play("slow")
+    said = shell.run(*ONE, "--precision", "90%", "--max-seconds", "1")
+    sentence = (
+        "the median step is known to ±0 % after 2 measured calls, of which a precision needs 5; max-seconds ended it "
+        "(1.2 s measured)"
+    )
+    assert sentence in said.err
+    assert f"[^1]: {sentence}" in said.out
+    assert "not reached" not in said.err + said.out
+    assert (
+        "| ±90 % | ±0 % | main | 3 | 1.2 | max-seconds, before 5 measured calls |" in shell.call("report", "last").out
+    )
+    (cell,) = json.loads(shell.call("show", "last", "--json").out)["cells"]
+    assert cell["precision"][0]["unmet"] == ["measured-calls"]
+
+
+def test_with_several_processes_a_precision_is_each_ones_own(shell: Shell) -> None:
+    shell.play("noisy")
+    shell.run(*ONE, "--precision", "2%", "--max-calls", "7", "--processes", "2")
+    (cell,) = json.loads(shell.call("show", "last", "--json").out)["cells"]
+    assert [(each["process"], each["unmet"]) for each in cell["precision"]] == [
+        (1, ["half-width"]),
+        (2, ["half-width"]),
+    ]
+    steps = cell["summary"]["stages"][0]["step_ms"]
+    interval, median = steps["median_interval_ms"], steps["median_ms"]
+    half = max(interval["high"] - median, median - interval["low"]) / median
+    assert cell["pooled_precision"] == {"stage": "main", "half_width": pytest.approx(half)}
+    assert half > 0.1
+    name, known = cell["id"], f"±{100 * half:.3g} %"
+    report = shell.call("report", "last").out
+    assert f"| {name}, 2 processes together | – | {known} | main | 14 | 1.5 | – |" in report
+    assert "a precision is each process's own" in report
+    shown = shell.call("show", "last").out
+    assert f"{name}  2 processes together: the median step is known to {known}\n" in shown
+
+
 def test_calls_is_the_least_number_of_calls(shell: Shell) -> None:
     shell.play("ok")
     shell.run(*ONE, "--precision", "2%", "--calls", "12")

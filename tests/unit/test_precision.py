@@ -5,7 +5,7 @@ import pytest
 from sdtui import precision
 from sdtui.model.cell import Cell, Mode, Slot, Stage
 from sdtui.model.events import CallFinished, Step
-from sdtui.model.precision import PrecisionReached, PrecisionRule
+from sdtui.model.precision import Limit, PrecisionReached, PrecisionRule
 from sdtui.precision import Precision, Stopping, precision_of
 from sdtui.records import CellRecord
 
@@ -91,7 +91,20 @@ def test_a_limit_that_comes_before_enough_calls_is_named_whatever_the_interval()
     stopping = Stopping(PrecisionRule(0.5, 50, 1.0), told.record)
     assert told.until_enough(stopping, main=0.001) == 3
     assert stopping.reached is not None
-    assert stopping.reached.limit == "max-seconds"
+    assert (stopping.reached.limit, stopping.reached.unmet) == ("max-seconds", ("measured-calls",))
+
+
+@pytest.mark.parametrize(
+    ("half_width", "calls", "limit", "unmet"),
+    [
+        (0.01, 6, None, ()),
+        (0.011, 7, "max-calls", ("half-width",)),
+        (0.01, 3, "max-seconds", ("measured-calls",)),
+        (None, 2, "max-seconds", ("half-width", "measured-calls")),
+    ],
+)
+def test_what_was_unmet(half_width: float | None, calls: int, limit: Limit | None, unmet: tuple[str, ...]) -> None:
+    assert PrecisionReached(0.01, half_width, "main", calls, 1.0, limit).unmet == unmet
 
 
 def test_a_precision_that_is_reached_with_the_last_call_is_reached() -> None:
