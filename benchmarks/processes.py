@@ -8,7 +8,7 @@ id on the same GPU model belong together. Nothing is measured here: the same run
 says
 
 - the spread within: half the width of a process's own 95 % interval of the median step, and the MAD of its steps, as
-  shares of the median, the processes' median of each;
+  shares of its own median (as in reports), the processes' median of each;
 - the spread between: the standard deviation and the range of the processes' medians, as shares of their median; and how
   many times the standard deviation is what the processes' own intervals lead one to expect;
 - how many of the processes' intervals hold the median of all processes' medians;
@@ -32,12 +32,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
-
 from sdtui import bootstrap, runs
 from sdtui.model.errors import UserError
-from sdtui.model.results import Interval
-from sdtui.statistics import measured_steps
+from sdtui.model.results import Interval, StepStatistics
+from sdtui.processes import spread
+from sdtui.statistics import measured_steps, step_statistics
 
 MOST_HALVES = 252
 """Ten processes can be halved in so many ways; of more, as many are drawn."""
@@ -68,24 +67,20 @@ def read(folders: Sequence[Path]) -> Iterator[tuple[str, str, str, str, Calls]]:
                 yield cell, stage.name, device, f"{record.id}, process {told.process}", measured_steps(calls, steps)
 
 
-def median(processes: Sequence[Calls]) -> float:
-    """Returns the median step of processes together."""
-    return float(np.median(np.concatenate([call for calls in processes for call in calls])))
+def pooled(processes: Sequence[Calls]) -> tuple[StepStatistics, Interval]:
+    """Returns the steps of processes together, and the 95 % interval of their median.
 
-
-def interval(processes: Sequence[Calls]) -> Interval:
-    """Returns the 95 % interval of their median step, as ``sdtui run --processes`` has it.
-
-    Processes are drawn, then calls, then stretches of steps.
+    Both are as ``sdtui run --processes`` has them: processes weigh alike; in the interval they are drawn, then calls,
+    then stretches of steps.
 
     Raises:
         UserError: They have too few steps.
     """
     numbers = [number for number, calls in enumerate(processes) for _ in calls]
-    found = bootstrap.median_interval([call for calls in processes for call in calls], numbers)
-    if found is None:
+    found = step_statistics([call for calls in processes for call in calls], numbers)
+    if found is None or found.median_interval_ms is None:
         raise UserError(f"a process has under {bootstrap.FEWEST_SAMPLES} measured steps")
-    return found
+    return found, found.median_interval_ms
 
 
 def halves(count: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -108,37 +103,31 @@ def figures(processes: Sequence[Calls]) -> dict[str, Any]:
     """
     if len(processes) < FEWEST:
         raise UserError(f"{len(processes)} processes: at least {FEWEST} are needed")
-    intervals = [interval([calls]) for calls in processes]
-    medians = [median([calls]) for calls in processes]
-    middle = statistics.median(medians)
-    half_width = statistics.median((each.high - each.low) / 2 / middle for each in intervals)
-    deviation = statistics.stdev(medians) / middle
-    ways = halves(len(processes))
-    held = 0
+    own = [pooled([calls]) for calls in processes]
+    apart = spread([steps for steps, _ in own])
+    if apart is None or apart.within is None:
+        raise UserError("the clock saw no time pass")
+    held, ways = 0, halves(len(processes))
     for half, other in ways:
-        promised = interval([processes[number] for number in half])
-        held += promised.low <= median([processes[number] for number in other]) <= promised.high
-    whole = interval(processes)
+        _, promised = pooled([processes[number] for number in half])
+        steps, _ = pooled([processes[number] for number in other])
+        held += promised.low <= steps.median_ms <= promised.high
+    _, whole = pooled(processes)
     return {
         "processes": len(processes),
-        "median_ms": middle,
-        "medians_ms": medians,
-        "intervals_ms": [[each.low, each.high] for each in intervals],
-        "within_half_width": half_width,
-        "within_mad": statistics.median(_mad(calls) for calls in processes) / middle,
-        "between_deviation": deviation,
-        "between_range": (max(medians) - min(medians)) / middle,
-        "between_over_expected": deviation / (half_width / 1.96),
-        "own_intervals_hold": sum(each.low <= middle <= each.high for each in intervals),
+        "median_ms": apart.median_ms,
+        "medians_ms": [steps.median_ms for steps, _ in own],
+        "intervals_ms": [[each.low, each.high] for _, each in own],
+        "within_half_width": apart.within,
+        "within_mad": statistics.median(steps.mad_ms / steps.median_ms for steps, _ in own),
+        "between_deviation": apart.sd,
+        "between_range": apart.range,
+        "between_over_expected": apart.sd / (apart.within / 1.96),
+        "own_intervals_hold": sum(each.low <= apart.median_ms <= each.high for _, each in own),
         "hierarchical_interval_ms": [whole.low, whole.high],
         "halves": len(ways),
         "halves_hold": held,
     }
-
-
-def _mad(calls: Calls) -> float:
-    samples = np.concatenate(calls)
-    return float(np.median(np.abs(samples - np.median(samples))))
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:

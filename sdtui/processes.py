@@ -10,10 +10,10 @@ from typing import Any
 from sdtui.energy import Energy
 from sdtui.flags import MEANINGS, Flag
 from sdtui.model.cell import Cell
-from sdtui.model.results import CellSummary, ProcessSpread, ProcessSummary, StageSummary
+from sdtui.model.results import CellSummary, ProcessSpread, ProcessSummary, StageSummary, StepStatistics
 from sdtui.readings import measured_windows, seconds
 from sdtui.records import CellRecord
-from sdtui.statistics import loop_interval, measured_steps, step_statistics
+from sdtui.statistics import highest, loop_interval, measured_steps, step_statistics
 
 _CALL_FIGURES = (
     "loop_its",
@@ -25,7 +25,6 @@ _CALL_FIGURES = (
     "other_ms",
     "first_call_s",
     "forwards_per_second",
-    "seconds_per_image",
 )
 """What is one call's: of several processes, the median of what each says of its own."""
 
@@ -40,30 +39,42 @@ class Process:
     summary: CellSummary
 
 
+def counted(processes: Sequence[Process]) -> tuple[Process, ...]:
+    """Returns the processes that a cell's figures are of.
+
+    They are those with measured calls (calls after the first); where none has, those with a call; where none has, all.
+    Of several stages, a process counts that has such calls of no fewer stages than any other.
+
+    Args:
+        processes: Of one cell, by number.
+    """
+    reached = [_reached(process.record) for process in processes]
+    return tuple(process for process, stages in zip(processes, reached, strict=True) if stages == max(reached))
+
+
 def pool(spec: Cell, processes: Sequence[Process]) -> CellSummary:
-    """Returns the figures of a cell from those of its processes; of one process they are its own.
+    """Returns the figures of a cell that has several processes.
 
     Args:
         spec: The cell.
-        processes: By number.
+        processes: Those that count, by number: see `counted`.
     """
-    if len(processes) == 1:
-        return processes[0].summary
     stages = (_pool_stage(stage.name, processes) for stage in spec.stages)
     summaries = [process.summary for process in processes]
+    images_per_second = _median(summary.images_per_second for summary in summaries)
     phases = dict.fromkeys(phase for summary in summaries for phase in summary.phase_seconds)
     return CellSummary(
         stages=tuple(stage for stage in stages if stage is not None),
-        images_per_second=_median(summary.images_per_second for summary in summaries),
+        images_per_second=images_per_second,
         phase_seconds={
             phase: statistics.fmean(s.phase_seconds[phase] for s in summaries if phase in s.phase_seconds)
             for phase in phases
         },
         gpu_utilisation_percent=_over_time(processes, lambda summary: summary.gpu_utilisation_percent),
         cpu_percent=_over_time(processes, lambda summary: summary.cpu_percent),
-        peak_vram_mib=_highest(summary.peak_vram_mib for summary in summaries),
-        peak_rss_mib=_highest(summary.peak_rss_mib for summary in summaries),
-        seconds_per_image=_median(summary.seconds_per_image for summary in summaries),
+        peak_vram_mib=highest(summary.peak_vram_mib for summary in summaries),
+        peak_rss_mib=highest(summary.peak_rss_mib for summary in summaries),
+        seconds_per_image=_inverse(images_per_second),
     )
 
 
@@ -71,17 +82,14 @@ def pool_flags(flags: Sequence[tuple[CellRecord, Sequence[Flag]]]) -> tuple[Flag
     """Joins what was raised in each process: a flag has its evidence from the first that it was raised in.
 
     Args:
-        flags: Of each process.
+        flags: Of each process that counts.
     """
-    if len(flags) == 1:
-        return tuple(flags[0][1])
-    called = sum(1 for record, _ in flags if record.calls)
     pooled = []
     for name in MEANINGS:
         raised = [(record.process, flag) for record, found in flags for flag in found if flag.name == name]
         if raised:
             process, first = raised[0]
-            others = f"; raised in {len(raised)} of {called} processes" if len(raised) > 1 else ""
+            others = f"; raised in {len(raised)} of {len(flags)} processes" if len(raised) > 1 else ""
             pooled.append(Flag(name, f"{first.evidence} (process {process}{others})"))
     return tuple(pooled)
 
@@ -90,6 +98,9 @@ def pool_energy(energies: Iterable[Energy | None]) -> Energy | None:
     """Returns the energy per image over the measured calls of all processes; ``None`` where one has none.
 
     It is not available either where they do not know it from the same source.
+
+    Args:
+        energies: Of each process that counts.
     """
     known = list(energies)
     found = [energy for energy in known if energy is not None]
@@ -107,11 +118,12 @@ def pool_energy(energies: Iterable[Energy | None]) -> Energy | None:
 def step_samples(records: Sequence[CellRecord], stage: str) -> tuple[list[tuple[float, ...]], list[int]]:
     """Returns the step times that a stage's statistics are taken over, call by call, and which process each call is of.
 
-    Processes that finished no call after the first count only where none did, as calls do within a process.
+    Args:
+        records: Of the processes that count.
+        stage: Its name.
     """
-    whole = [record for record in records if any(call.call > 1 and call.stage == stage for call in record.calls)]
     samples, processes = list[tuple[float, ...]](), list[int]()
-    for record in whole or records:
+    for record in records:
         calls = [call for call in record.calls if call.stage == stage]
         found = measured_steps(calls, (step for step in record.steps if step.stage == stage))
         samples += found
@@ -119,34 +131,13 @@ def step_samples(records: Sequence[CellRecord], stage: str) -> tuple[list[tuple[
     return samples, processes
 
 
-def _pool_stage(name: str, processes: Sequence[Process]) -> StageSummary | None:
-    found = [(p.record, stage) for p in processes for stage in p.summary.stages if stage.stage == name]
-    if not found:
-        return None
-    stages = [stage for _, stage in found]
-    figures: dict[str, Any] = {key: _median(getattr(stage, key) for stage in stages) for key in _CALL_FIGURES}
-    figures |= {key: _highest(getattr(stage, key) for stage in stages) for key in _PEAKS}
-    steps = step_statistics(*step_samples([record for record, _ in found], name))
-    own = tuple(_own(record, stage) for record, stage in found)
-    return replace(
-        stages[-1],
-        **figures,
-        median_step_ms=steps.median_ms if steps else None,
-        p95_step_ms=steps.p95_ms if steps else None,
-        loop_its_interval=loop_interval([_of_stage(record, name) for record, _ in found]),
-        step_ms=steps,
-        calls=tuple(replace(call, process=record.process) for record, stage in found for call in stage.calls),
-        processes=own,
-        spread=_spread([process for process in own if process.calls > 1]),
-    )
+def spread(processes: Sequence[StepStatistics]) -> ProcessSpread | None:
+    """Returns how far processes are apart beside how sure each is of its own median; ``None`` of fewer than two.
 
-
-def _own(record: CellRecord, stage: StageSummary) -> ProcessSummary:
-    return ProcessSummary(record.process, len(stage.calls), stage.loop_its, stage.first_call_s, stage.step_ms)
-
-
-def _spread(processes: Sequence[ProcessSummary]) -> ProcessSpread | None:
-    steps = [process.step_ms for process in processes if process.step_ms and process.step_ms.median_ms > 0]
+    Args:
+        processes: Of each the steps of its measured calls.
+    """
+    steps = [each for each in processes if each.median_ms > 0]
     if len(steps) < 2:
         return None
     medians = [each.median_ms for each in steps]
@@ -163,6 +154,40 @@ def _spread(processes: Sequence[ProcessSummary]) -> ProcessSpread | None:
         range=(max(medians) - min(medians)) / middle,
         within=statistics.median(within) if within else None,
     )
+
+
+def _reached(record: CellRecord) -> tuple[int, int]:
+    """Returns how many stages finished a measured call, and how many any call."""
+    measured = {call.stage for call in record.calls if call.call > 1}
+    return len(measured), len({call.stage for call in record.calls})
+
+
+def _pool_stage(name: str, processes: Sequence[Process]) -> StageSummary | None:
+    found = [(p.record, stage) for p in processes for stage in p.summary.stages if stage.stage == name]
+    if not found:
+        return None
+    stages = [stage for _, stage in found]
+    figures: dict[str, Any] = {key: _median(getattr(stage, key) for stage in stages) for key in _CALL_FIGURES}
+    figures["seconds_per_image"] = _inverse(figures["images_per_second"])
+    figures |= {key: highest(getattr(stage, key) for stage in stages) for key in _PEAKS}
+    steps = step_statistics(*step_samples([record for record, _ in found], name))
+    measured = any(call.call > 1 for stage in stages for call in stage.calls)
+    own = tuple(_own(record, stage) for record, stage in found)
+    return replace(
+        stages[-1],
+        **figures,
+        median_step_ms=steps.median_ms if steps else None,
+        p95_step_ms=steps.p95_ms if steps else None,
+        loop_its_interval=loop_interval([_of_stage(record, name) for record, _ in found]),
+        step_ms=steps,
+        calls=tuple(replace(call, process=record.process) for record, stage in found for call in stage.calls),
+        processes=own,
+        spread=spread([process.step_ms for process in own if process.step_ms]) if measured else None,
+    )
+
+
+def _own(record: CellRecord, stage: StageSummary) -> ProcessSummary:
+    return ProcessSummary(record.process, len(stage.calls), stage.loop_its, stage.first_call_s, stage.step_ms)
 
 
 def _of_stage(record: CellRecord, stage: str) -> tuple[list[Any], list[Any]]:
@@ -183,5 +208,6 @@ def _median(values: Iterable[float | None]) -> float | None:
     return statistics.median(found) if found else None
 
 
-def _highest(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
+def _inverse(rate: float | None) -> float | None:
+    """What one takes at a rate; 0 at a rate of 0, where the clock saw no time pass."""
+    return 1 / rate if rate else rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdtui.model.cell import Cell, Stage
@@ -32,25 +33,31 @@ class StageRoofline:
     floor_its: float | None = None
 
 
-def roofline(record: CellRecord, summary: CellSummary, probe: Probe | None) -> tuple[StageRoofline, ...]:
+def roofline(records: Sequence[CellRecord], summary: CellSummary, probe: Probe | None) -> tuple[StageRoofline, ...]:
     """Returns what each stage achieved; stages whose operations were not counted, or took no time, are missing.
 
     Args:
-        record: Of the cell.
+        records: Of the cell's processes that count.
         summary: Of the same cell.
         probe: As it was known when the cell's sitting began.
     """
-    specs = {stage.name: stage for stage in record.spec.stages}
-    rows = (_of_stage(record, specs[stage.stage], stage, probe) for stage in summary.stages)
+    specs = {stage.name: stage for stage in records[0].spec.stages}
+    rows = (_of_stage(records, specs[stage.stage], stage, probe) for stage in summary.stages)
     return tuple(row for row in rows if row is not None)
 
 
-def flops_of(record: CellRecord, stage: Stage) -> float | None:
-    """Returns the operations of one denoiser evaluation: as the worker counted them, else as the catalog did."""
-    counted = record.finished.flops.get(stage.name) if record.finished else None
-    if counted is None and stage.flops_per_step is not None:
-        return stage.flops_per_step * record.spec.slot.batch_size
-    return counted
+def flops_of(records: Sequence[CellRecord], stage: Stage) -> float | None:
+    """Returns the operations of one denoiser evaluation: as a worker counted them, else as the catalog did.
+
+    Args:
+        records: Of the cell's processes that count; all make the same evaluations.
+        stage: One of the cell's.
+    """
+    counted = (record.finished.flops.get(stage.name) for record in records if record.finished)
+    found = next((flops for flops in counted if flops is not None), None)
+    if found is None and stage.flops_per_step is not None:
+        return stage.flops_per_step * records[0].spec.slot.batch_size
+    return found
 
 
 def matrix_precision(cell: Cell, on_gpu: bool) -> MatrixPrecision:
@@ -67,19 +74,21 @@ def matrix_tflops(cell: Cell, probe: Probe | None) -> float | None:
     return rate.tflops if rate else None
 
 
-def _of_stage(record: CellRecord, spec: Stage, stage: StageSummary, probe: Probe | None) -> StageRoofline | None:
-    flops = flops_of(record, spec)
+def _of_stage(
+    records: Sequence[CellRecord], spec: Stage, stage: StageSummary, probe: Probe | None
+) -> StageRoofline | None:
+    flops, cell = flops_of(records, spec), records[0].spec
     per_second = 1000 / stage.median_step_ms if stage.median_step_ms else stage.forwards_per_second
     if not flops or not per_second:
         return None
-    tflops, rate = flops * per_second / 1e12, matrix_tflops(record.spec, probe)
+    tflops, rate = flops * per_second / 1e12, matrix_tflops(cell, probe)
     if probe is None or not rate:
         return StageRoofline(stage.stage, flops, tflops)
     return StageRoofline(
         stage=stage.stage,
         flops=flops,
         tflops=tflops,
-        precision=matrix_precision(record.spec, probe.uuid is not None),
+        precision=matrix_precision(cell, probe.uuid is not None),
         matrix_tflops=rate,
         share=tflops / rate,
         floor_its=rate * 1e12 / flops * stage.steps / stage.forwards if stage.forwards else None,

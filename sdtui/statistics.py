@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from sdtui import bootstrap
 from sdtui.model.cell import Cell
 from sdtui.model.events import CallFinished, CellPhase, Step
 from sdtui.model.results import CallSummary, CellSummary, Interval, StageSummary, StepStatistics
+
+_ROUNDING = 1e-9  # of a sum of weights, as a share: far less than any sample weighs
 
 
 def percentile(samples: Iterable[float], percent: float) -> float:
@@ -94,7 +97,10 @@ def measured_steps(calls: Sequence[CallFinished], steps: Iterable[Step]) -> tupl
 
 
 def step_statistics(calls: Sequence[Sequence[float]], processes: Sequence[int] = ()) -> StepStatistics | None:
-    """Returns statistics of step times pooled over calls, percentiles as `percentile`; ``None`` where there is none.
+    """Returns statistics of step times pooled over calls; ``None`` where there is none.
+
+    Percentiles are as `percentile`. Processes weigh alike, as they do in the interval: a process of more samples
+    than another has in each of them as much less weight.
 
     Args:
         calls: Samples of each call, in the order they were taken, in milliseconds.
@@ -103,17 +109,47 @@ def step_statistics(calls: Sequence[Sequence[float]], processes: Sequence[int] =
     if not any(calls):
         return None
     samples = np.concatenate([samples for samples in calls if samples])
-    p5, median, p95, p99 = (float(value) for value in np.percentile(samples, (5, 50, 95, 99)))
+    weights = _weights(calls, processes)
+    p5, median, p95, p99 = _percentiles(samples, weights, (5, 50, 95, 99))
+    (mad,) = _percentiles(np.abs(samples - median), weights, (50,))
     return StepStatistics(
         count=len(samples),
         median_ms=median,
-        mean_ms=math.fsum(samples) / len(samples),
+        mean_ms=math.fsum(samples * weights) / math.fsum(weights),
         p5_ms=p5,
         p95_ms=p95,
         p99_ms=p99,
-        mad_ms=float(np.median(np.abs(samples - median))),
+        mad_ms=mad,
         median_interval_ms=bootstrap.median_interval([samples for samples in calls if samples], processes),
     )
+
+
+def _weights(calls: Sequence[Sequence[float]], processes: Sequence[int]) -> Any:
+    """Returns of each sample what it weighs: 1 in a process of the most samples, more in one of fewer."""
+    of: Any = np.repeat(processes or [0] * len(calls), [len(samples) for samples in calls])
+    _, process, counts = np.unique(of, return_inverse=True, return_counts=True)
+    return counts.max() / counts[process]
+
+
+def _percentiles(samples: Any, weights: Any, percents: Sequence[float]) -> list[float]:
+    """Returns percentiles: as `percentile` where all samples weigh the same.
+
+    Else the lowest sample that, with those below it, has the share of the weight, or the middle between it and the next
+    where they have it exactly (type 2 of Hyndman and Fan): of two processes that are apart the median lies midway,
+    whichever has more samples.
+
+    Args:
+        samples: In any order.
+        weights: Of each sample.
+        percents: Above 0 and below 100.
+    """
+    if np.all(weights == 1):
+        return [float(value) for value in np.percentile(samples, percents)]
+    order = np.argsort(samples, kind="stable")
+    ordered, shares = samples[order], np.divide(percents, 100)
+    reached = np.cumsum(weights[order]) / np.sum(weights)
+    low, high = (np.searchsorted(reached, shares + rounding) for rounding in (-_ROUNDING, _ROUNDING))
+    return [float(value) for value in (ordered[low] + ordered[high]) / 2]
 
 
 def phase_seconds(phases: Sequence[tuple[float, CellPhase]], started: float, finished: float) -> dict[str, float]:
@@ -147,8 +183,8 @@ def _summarise_stage(calls: Sequence[CallFinished], steps: Sequence[Step], batch
         vae_ms=last.vae_ms,
         other_ms=last.other_ms,
         first_call_s=first.wall_ms / 1000,
-        peak_allocated_mib=_highest(call.peak_allocated_mib for call in calls),
-        peak_reserved_mib=_highest(call.peak_reserved_mib for call in calls),
+        peak_allocated_mib=highest(call.peak_allocated_mib for call in calls),
+        peak_reserved_mib=highest(call.peak_reserved_mib for call in calls),
         loop_its_interval=loop_interval([(calls, steps)]),
         forwards_per_second=_per_second(last.forwards, last.loop_ms),
         seconds_per_image=last.wall_ms / 1000 / batch_size,
@@ -208,5 +244,6 @@ def _per_second(count: int, ms: float) -> float:
     return count * 1000 / ms if ms > 0 else 0.0
 
 
-def _highest(values: Iterable[float | None]) -> float | None:
+def highest(values: Iterable[float | None]) -> float | None:
+    """Returns the highest of the values that there are; ``None`` where there is none."""
     return max((value for value in values if value is not None), default=None)

@@ -26,7 +26,7 @@ class StepStatistics:
     """How long the steps took that held one denoiser evaluation.
 
     Attributes:
-        count: How many samples.
+        count: How many samples. Of several processes each process weighs alike, however many of them are its own.
         mad_ms: Median absolute deviation from the median, unscaled.
         median_interval_ms: Of the median; ``None`` where the samples are too few to have one.
     """
@@ -82,7 +82,7 @@ class ProcessSpread:
     """How far processes of one cell are apart in their median step, beside how sure each is of its own.
 
     Attributes:
-        count: Processes with measured calls.
+        count: Processes that it is of.
         median_ms: Of the processes' medians.
         sd: Their standard deviation (of a sample), as a share of their median.
         range: From the lowest to the highest, as a share of their median.
@@ -120,8 +120,9 @@ class CallSummary:
 class StageSummary:
     """Figures of one stage of one cell.
 
-    Of a cell of several processes, rates and times of a call are the median of the processes' own figures, step times
-    are pooled over processes, and intervals hold what processes differ by.
+    Of a cell of several processes, rates and times of a call are the median of the processes' own figures (seconds per
+    image: one over the images per second), step times are pooled over processes, each weighing alike, and intervals
+    hold what processes differ by. Processes that do not count (see `sdtui.processes.counted`) enter no figure.
 
     Attributes:
         stage: Its name.

@@ -92,11 +92,12 @@ def build(records: Iterable[RunRecord], reference: str | None, folder: str = "")
 
 
 def _cell_charts(result: Result) -> list[Chart]:
-    """Draws the process that began last, where there are several: their charts name it."""
-    summary = next(each.summary for each in result.processes if each.record is result.record)
+    """Draws of several processes the last that counts: its charts say which it is."""
+    drawn, several = result.counted[-1], result.run.processes > 1
+    whose = result.spec.id + (f", process {drawn.record.process} of {result.run.processes}" if several else "")
     made = (
-        steps_chart(result.record, summary, f"steps-{result.spec.id}"),
-        telemetry_chart(result.record, f"telemetry-{result.spec.id}"),
+        steps_chart(drawn.record, drawn.summary, whose, f"steps-{result.spec.id}"),
+        telemetry_chart(drawn.record, whose, f"telemetry-{result.spec.id}"),
     )
     return [chart for chart in made if chart is not None]
 

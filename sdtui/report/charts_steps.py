@@ -57,8 +57,15 @@ def stages_of(record: CellRecord, summary: CellSummary) -> list[StageSteps]:
     return found
 
 
-def steps_chart(record: CellRecord, summary: CellSummary, name: str) -> Chart | None:
-    """Makes the chart; ``None`` for a cell that made no step."""
+def steps_chart(record: CellRecord, summary: CellSummary, whose: str, name: str) -> Chart | None:
+    """Makes the chart; ``None`` for a cell that made no step.
+
+    Args:
+        record: Of one process.
+        summary: Of the same process.
+        whose: The cell, and which process of it, as the caption says it.
+        name: Of the chart.
+    """
     stages = stages_of(record, summary)
     if not stages:
         return None
@@ -69,8 +76,8 @@ def steps_chart(record: CellRecord, summary: CellSummary, name: str) -> Chart | 
     return Chart(
         name,
         title,
-        f"{record.name}. Milliseconds per step; the first call on a log scale of its own.{hollow}",
-        f"{title} of {record.name}: " + "; ".join(_said(stage, len(stages) > 1) for stage in stages) + ".",
+        f"{whose}. Milliseconds per step; the first call on a log scale of its own.{hollow}",
+        f"{title} of {whose}: " + "; ".join(_said(stage, len(stages) > 1) for stage in stages) + ".",
         len(stages) * (height + 0.5),
         lambda canvas: _draw(canvas, stages, height),
     )

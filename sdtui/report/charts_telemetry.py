@@ -98,8 +98,14 @@ def series_of(record: CellRecord, field: str) -> list[list[Point]]:
     return [piece for piece in pieces if piece]
 
 
-def telemetry_chart(record: CellRecord, name: str) -> Chart | None:
-    """Makes the chart; ``None`` for a cell without telemetry."""
+def telemetry_chart(record: CellRecord, whose: str, name: str) -> Chart | None:
+    """Makes the chart; ``None`` for a cell without telemetry.
+
+    Args:
+        record: Of one process.
+        whose: The cell, and which process of it, as the caption says it.
+        name: Of the chart.
+    """
     panels = [(panel, series_of(record, panel.field)) for panel in PANELS]
     panels = [(panel, pieces) for panel, pieces in panels if pieces]
     if not panels:
@@ -113,8 +119,8 @@ def telemetry_chart(record: CellRecord, name: str) -> Chart | None:
     return Chart(
         name,
         title,
-        f"{record.name}. Over seconds since the cell started; the bands are its phases.",
-        f"{title} of {record.name}; phases: {phases or 'none'}; {'; '.join(said)}.",
+        f"{whose}. Over seconds since the cell started; the bands are its phases.",
+        f"{title} of {whose}; phases: {phases or 'none'}; {'; '.join(said)}.",
         head + len(panels) * (_PANEL + _BETWEEN) + 0.25,
         lambda canvas: _draw(canvas, panels, bands, flags, head, duration_s(record)),
     )

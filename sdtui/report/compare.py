@@ -198,7 +198,7 @@ def _side(result: Result, stage: StageSummary | None) -> Side | None:
 
 
 def _samples(result: Result, stage: str) -> tuple[list[tuple[float, ...]], list[int]]:
-    return step_samples([process.record for process in result.processes], stage)
+    return step_samples(result.counted_records, stage)
 
 
 def _outside(value: float, interval: Interval | None) -> bool:

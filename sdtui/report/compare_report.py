@@ -18,8 +18,8 @@ VERSION = 1
 
 _FIGURE = (
     "Speed of B ÷ speed of A, by the median step of the calls after the first (above 1, B is faster), with the 95 % "
-    "bootstrap interval of the ratio. It holds what varied within the two processes, not what another process of the "
-    "same cell would differ by."
+    "bootstrap interval of the ratio. It holds what varied within the processes that were measured, and between those "
+    "of a cell in the same run; where a cell had one process, not what another would differ by."
 )
 
 

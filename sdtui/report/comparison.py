@@ -134,7 +134,8 @@ def _cells(ours: Row, theirs: ReferenceRow, blocks: Sequence[_Block]) -> list[st
         cells += [figure.text for figure in figures]
         for mine in block.ours:
             entry = ours.entries[mine]
-            cells += [entry.text, *(_ratio(entry, figure.its) for figure in figures)]
+            partial = entry.result is not None and entry.result.is_partial
+            cells += [text.NONE if partial else entry.text, *(_ratio(entry, figure.its) for figure in figures)]
     return cells
 
 

@@ -118,7 +118,7 @@ def _cell_values(result: Result) -> list[Any]:
 def _call_values(result: Result, process: int, call: CallFinished) -> list[Any]:
     values = {"process": process, **encode(call)}
     stage = next(stage for stage in result.spec.stages if stage.name == call.stage)
-    flops = flops_of(result.record, stage)
+    flops = flops_of(result.counted_records, stage)
     loops = (call.loop_ms, call.host_loop_ms)
     return [
         *(values[column] for column in CALL_COLUMNS),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdtui.records import RunRecord
-from sdtui.report import comparison, detail, notes, precision, surroundings, tables, text
+from sdtui.report import comparison, detail, notes, precision, processes, surroundings, tables, text
 from sdtui.report.comparison import Comparison
 from sdtui.report.cost import Price
 from sdtui.report.merge import Result, merge, ordered
@@ -115,8 +115,10 @@ def _entry(entry: Entry, footnotes: Footnotes) -> str:
 
 def _note(result: Result) -> str:
     """Says why a cell did not end ok, or what makes its figures less sure."""
-    doubts = [precision.unmet(result), *map(str, result.flags)] if result.status == "ok" else []
-    return result.reason or "; ".join(filter(None, doubts))
+    if result.status != "ok" and not result.is_partial:
+        return result.reason
+    doubts = (processes.partial(result), result.reason, precision.unmet(result), *map(str, result.flags))
+    return "; ".join(filter(None, doubts))
 
 
 def _escaped(header: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:

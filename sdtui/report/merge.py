@@ -16,7 +16,7 @@ from sdtui.model.events import CellFinished
 from sdtui.model.machine import Gpu
 from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Status
-from sdtui.processes import Process, pool, pool_energy, pool_flags
+from sdtui.processes import Process, counted, pool, pool_energy, pool_flags
 from sdtui.records import CellRecord, RunRecord, SittingRecord
 from sdtui.report.text import NOT_AVAILABLE
 from sdtui.roofline import StageRoofline, roofline
@@ -79,43 +79,60 @@ class Result:
         return tuple(Process(record, _summary_of(record)) for record in records)
 
     @cached_property
+    def counted(self) -> tuple[Process, ...]:
+        """The processes that the figures are of: see `sdtui.processes.counted`."""
+        return counted(self.processes)
+
+    @property
+    def counted_records(self) -> list[CellRecord]:
+        """What is known of each of `counted`."""
+        return [process.record for process in self.counted]
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the cell has figures while a process of it, though no process failed, is pending or was cancelled."""
+        complete = any(process.record.finished and process.record.finished.status == "ok" for process in self.processes)
+        return complete and self.status in (None, "cancelled")
+
+    @cached_property
     def summary(self) -> CellSummary:
         """The cell's figures, computed anew from its raw samples: an older sdtui's folder has the newest figures."""
-        return pool(self.spec, self.processes)
+        return pool(self.spec, self.counted) if len(self.processes) > 1 else self.processes[0].summary
 
     @cached_property
     def flags(self) -> tuple[Flag, ...]:
         """What makes the figures less sure."""
-        return pool_flags([(each.record, self._flags_of(each)) for each in self.processes])
+        found = [(each.record, self._flags_of(each)) for each in self.counted]
+        return pool_flags(found) if len(self.processes) > 1 else found[0][1]
 
     def _flags_of(self, process: Process) -> tuple[Flag, ...]:
         return flags(process.record, process.summary, self.gpu, check_output(self.run, process.record))
 
     @cached_property
     def check(self) -> Check | None:
-        """How the output (of several processes, the last one's) compares with that of ``no-compile`` in the same run.
+        """How the output compares with that of ``no-compile`` in the same run; ``None`` where there is none.
 
-        ``None`` where there is none.
+        Of several processes, that of the last that counts.
         """
-        return check_output(self.run, self.record)
+        return check_output(self.run, self.counted_records[-1])
 
     @cached_property
     def energy(self) -> Energy | None:
         """Energy per image; ``None`` where it is not available."""
-        return pool_energy(energy(each.record) for each in self.processes)
+        return pool_energy(energy(record) for record in self.counted_records)
 
     @cached_property
     def sm_clock_mhz(self) -> float | None:
         """Median SM clock over the measured calls (of several processes, the median of theirs)."""
-        records = [each.record for each in self.processes]
-        clocks = [readings.median(record, "sm_clock_mhz", readings.measured_windows(record)) for record in records]
+        known_in = [(record, readings.measured_windows(record)) for record in self.counted_records]
+        clocks = [readings.median(record, "sm_clock_mhz", windows) for record, windows in known_in]
         known = [clock for clock in clocks if clock is not None]
         return median(known) if known else None
 
     @cached_property
     def roofline(self) -> tuple[StageRoofline, ...]:
         """What each stage achieved of the device's matrix rate; stages that were not counted are missing."""
-        return roofline(self.record, self.summary, self.probe)
+        return roofline(self.counted_records, self.summary, self.probe)
 
     @property
     def its(self) -> tuple[float, ...]:

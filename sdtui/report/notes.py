@@ -33,6 +33,11 @@ _INTERVALS = (
     "step, and of the it/s that a call comes to. They say how sure a figure is within its process, not what another "
     "process, host or day would give."
 )
+_INTERVALS_OF_SEVERAL = (
+    "Intervals are 95 % bootstrap intervals, of the median step and of the it/s that a call comes to: of several "
+    "processes, processes are drawn first; then calls, then stretches of consecutive steps. No interval says what "
+    "another host or day would give, and that of a cell with one process not what another process would."
+)
 _ENERGY = (
     "J/image is the GPU's, idle draw included, over the calls after the first: by NVML's energy counter where they "
     f"last {SHORTEST_S['counter']:g} s, else by its power readings where there is no counter and they last "
@@ -103,25 +108,25 @@ def _general(results: Sequence[Result]) -> list[str]:
     specs = [result.spec for result in results]
     pipelines = {spec.slot.pipeline for spec in specs}
     calls = ", ".join(str(count) for count in sorted({spec.calls for spec in specs}))
+    several = any(len(result.processes) > 1 for result in results)
+    asked = any(precision.reached(result) for result in results)
     optional = [
         (any(spec.weights == "random" for spec in specs), _RANDOM),
         ("if" in pipelines, _IF),
         ("if-cascade" in pipelines, _CASCADE),
         (any(spec.scale == "tiny" for spec in specs), _TINY),
         (any(spec.variant for spec in specs), _VARIANT),
-        (any(len(result.processes) > 1 for result in results), processes.NOTE),
-        (any(precision.reached(result) for result in results), precision.NOTE),
+        (several, processes.NOTE),
+        (asked, precision.NOTE),
         (any(precision.pooled(result) for result in results), precision.SEVERAL),
-        (any(result.summary.stages for result in results), _INTERVALS),
+        (any(result.summary.stages for result in results), _INTERVALS_OF_SEVERAL if several else _INTERVALS),
         (any(result.on_gpu and result.summary.stages for result in results), _ENERGY),
         (any(result.check for result in results), _CHECK),
     ]
     raised = {flag.name for result in results for flag in result.flags}
     flags = [f"Flag `{name}`: {meaning}." for name, meaning in MEANINGS.items() if name in raised]
-    whose = "Each cell is a process of its own that"
-    if any(len(result.processes) > 1 for result in results):
-        whose = "Each process of a cell"
-    protocol = f"{whose} calls its pipeline {calls} times. {_APART}"
+    whose = "Each process of a cell" if several else "Each cell is a process of its own that"
+    protocol = f"{whose} calls its pipeline {'at least ' if asked else ''}{calls} times. {_APART}"
     return [
         _PAGE,
         _FIGURE,

@@ -22,15 +22,15 @@ SEVERAL = (
 
 
 def reached(result: Result) -> list[tuple[CellRecord, PrecisionReached]]:
-    """Returns what the precision came to in each process that had one to reach and ended ok."""
-    records = [process.record for process in result.processes]
+    """Returns what the precision came to in each process that counts, had one to reach and ended ok."""
+    records = result.counted_records
     return [(record, record.finished.precision) for record in records if record.finished and record.finished.precision]
 
 
 def pooled(result: Result) -> Precision | None:
     """Returns how well the median step of several processes together is known, where each had a precision to reach."""
     stages = {stage.stage: stage.step_ms for stage in result.summary.stages}
-    return widest(stages) if stages and len(result.processes) > 1 and reached(result) else None
+    return widest(stages) if stages and len(result.counted) > 1 and reached(result) else None
 
 
 def said_of_all(result: Result) -> str:
@@ -38,7 +38,7 @@ def said_of_all(result: Result) -> str:
     together = pooled(result)
     if together is None:
         return ""
-    count = len(result.processes)
+    count = len(result.counted)
     return f"{count} processes together: the median step{_where(together.stage)} is known to {_known(together)}"
 
 
@@ -62,8 +62,8 @@ def unmet(result: Result) -> str:
     if not found:
         return ""
     process, first = found[0]
-    several = f" (process {process}; unmet in {len(found)} of {len(result.processes)} processes)"
-    return said(first) + (several if len(result.processes) > 1 else "")
+    several = f" (process {process}; unmet in {len(found)} of {len(result.counted)} processes)"
+    return said(first) + (several if len(result.counted) > 1 else "")
 
 
 def table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
@@ -75,7 +75,7 @@ def table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
         rows += [_row(record, precision) for record, precision in found]
         if together := pooled(result):
             figures = [str(sum(each.calls for _, each in found)), text.number(sum(each.seconds for _, each in found))]
-            name = f"{result.spec.id}, {len(result.processes)} processes together"
+            name = f"{result.spec.id}, {len(result.counted)} processes together"
             rows.append([name, text.NONE, _known(together), together.stage, *figures, text.NONE])
     return header, rows
 

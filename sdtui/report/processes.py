@@ -10,9 +10,10 @@ from sdtui.report.merge import Result, sitting_of
 
 NOTE = (
     "A cell that was measured in several processes has, as its figure, the median of theirs; its step times are pooled "
-    "over them, and its intervals draw processes first, then calls, then steps: they say what the median over fresh "
-    "processes is, which one process by itself cannot. Two or three processes do not show well how much processes "
-    "differ, and their interval is too narrow."
+    "over them, each process weighing as much as any other, and its intervals draw processes first, then calls, then "
+    "steps: they say what the median over fresh processes is, which one process by itself cannot. Two or three "
+    "processes do not show well how much processes differ, and their interval is too narrow. Processes without a call "
+    "after the first enter no figure where another has one."
 )
 _MOST_PROCESSES = 4  # whose medians are listed one by one
 
@@ -46,6 +47,11 @@ def said(result: Result) -> list[str]:
         for stage in result.summary.stages
         if stage.spread
     ]
+
+
+def partial(result: Result) -> str:
+    """Writes ``8 of 10 processes`` where a cell's figures are not of all its processes yet, or never will be."""
+    return f"{len(result.counted)} of {result.run.processes} processes" if result.is_partial else ""
 
 
 def _said(spread: ProcessSpread) -> str:

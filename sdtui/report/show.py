@@ -91,7 +91,7 @@ def _counts(results: tuple[Result, ...]) -> str:
 def _progress(result: Result, state: str) -> str:
     """`detail.ending`, with where a cell is now that has no ending."""
     if result.status is not None:
-        return ending(result)
+        return ending(result) + (f" ({partial})" if (partial := processes.partial(result)) else "")
     if result.record.finished is not None:
         return f"{len(result.processes)} of {result.run.processes} processes"
     if result.record.started is None:

@@ -163,5 +163,7 @@ def _rows(pipeline: str, label: str, keys: list[tuple[str, tuple[str, str]]], re
 def _entry(result: Result | None) -> Entry:
     if result is None:
         return Entry(text.NONE, None)
+    if result.is_partial:
+        return Entry(text.rates(result.its) or text.NONE, result)
     its = result.its if result.status == "ok" else ()
     return Entry(text.outcome(result.status, result.call, its), result)

@@ -15,6 +15,7 @@ import pytest
 from sdtui import runs
 from sdtui.model.errors import UserError
 from sdtui.model.events import CallFinished, CellFinished, CellQueued, CellStarted, RunStarted, Step
+from sdtui.report.merge import results_of
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = next((ROOT / "tests/fixtures/runs").glob("*-fa50b5"))
@@ -141,3 +142,13 @@ def test_the_program_writes_its_figures(tmp_path):
     assert absent.returncode == 2
     assert "cannot read events.jsonl" in absent.stderr
     assert "Traceback" not in absent.stderr
+
+
+def test_the_spread_within_is_the_reports(tmp_path):
+    """Half of each process's interval as a share of its own median, not of all processes' median."""
+    run = runs.read(made_run(tmp_path, 0, apart=0.5, processes=5))
+    (stage,) = results_of(run)[0].summary.stages
+    told = program.figures([calls for *_, calls in program.read([run.path])])
+    assert stage.spread is not None
+    assert (told["median_ms"], told["within_half_width"]) == (stage.spread.median_ms, stage.spread.within)
+    assert (told["between_deviation"], told["between_range"]) == (stage.spread.sd, stage.spread.range)

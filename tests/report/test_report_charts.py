@@ -122,7 +122,7 @@ def test_steps_are_of_every_call_with_the_first_apart() -> None:
     (stage,) = stages_of(compiled.record, compiled.summary)
     assert (len(stage.first), [len(call) for call in stage.later]) == (50, [50, 50])
     assert stage.median_ms == compiled.summary.stages[0].median_step_ms
-    chart = steps_chart(compiled.record, compiled.summary, "steps")
+    chart = steps_chart(compiled.record, compiled.summary, compiled.spec.id, "steps")
     assert chart is not None
     assert f"median {stage.median_ms:.2f} ms over 2 calls" in chart.description
 
@@ -310,7 +310,7 @@ def test_one_call_of_one_step_that_took_no_time(tell, cell_spec) -> None:
 def test_telemetry_without_a_number_has_no_chart(tell, cell_spec) -> None:
     told, spec = tell().sit(), cell_spec()
     told.queue(spec).tell(CellStarted(spec.id, 1, 1), Telemetry(spec.id, "gpu", {"power_w": None, "sm_clock_mhz": "?"}))
-    assert telemetry_chart(told.run.cells[spec.id], "telemetry") is None
+    assert telemetry_chart(told.run.cells[spec.id], spec.id, "telemetry") is None
 
 
 def test_slower_than_no_compile(tell, cell_spec) -> None:

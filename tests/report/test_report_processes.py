@@ -14,14 +14,15 @@ from sdtui.energy import Energy
 from sdtui.flags import Flag
 from sdtui.model.cell import Cell
 from sdtui.model.codec import decode
-from sdtui.model.events import CallFinished, CellPhase, CellStarted, StageTrace, Step
+from sdtui.model.events import CallFinished, CellFinished, CellPhase, CellStarted, StageTrace, Step, Telemetry
 from sdtui.model.precision import PrecisionReached
-from sdtui.model.results import ProcessSpread
-from sdtui.processes import pool_energy, pool_flags, step_samples
+from sdtui.model.results import CellSummary, ProcessSpread
+from sdtui.processes import Process, counted, pool_energy, pool_flags
 from sdtui.progress import progress_of
-from sdtui.records import RunRecord
+from sdtui.records import CellRecord, RunRecord
 from sdtui.report import charts
 from sdtui.report.compare import compare_runs
+from sdtui.report.compare_report import render_comparison
 from sdtui.report.markdown import markdown, tables_markdown
 from sdtui.report.merge import merge, results_of
 from sdtui.report.render import render
@@ -113,13 +114,15 @@ def test_a_process_that_failed_is_named_and_the_others_figures_stay(tell, spec: 
     assert (result.status, result.call, result.reason) == ("oom", 2, "process 2: out of memory")
     assert "OOM after warmup[^1]" in tables_markdown([run])
     assert "[^1]: process 2: out of memory" in tables_markdown([run])
-    assert [process.loop_its for process in result.summary.stages[0].processes] == pytest.approx([20.0, 25.0])
+    assert [process.loop_its for process in result.summary.stages[0].processes] == pytest.approx([20.0])
     assert progress_of(run, told.t).done == 3, "the third is not to come"
 
 
 def test_a_cell_has_no_result_before_its_last_process(tell, spec: Cell) -> None:
     told = tell().sit(NAME, processes=2).measure(spec, 20.0)
-    assert (results_of(told.run)[0].status, tables_markdown([told.run]).count("| –")) == (None, 1)
+    assert results_of(told.run)[0].status is None
+    assert "| 20.00[^1] |" in tables_markdown([told.run])
+    assert "[^1]: 1 of 2 processes\n" in tables_markdown([told.run])
     assert f"{spec.id}  1 of 2 processes  20.00 it/s" in show_text(told.run, "running")
     progress = progress_of(told.run, told.t)
     assert (progress.done, progress.total, progress.unit) == (1, 2, "processes")
@@ -160,10 +163,13 @@ def test_what_a_process_made_is_listed_as_its_own(four: RunRecord, spec: Cell) -
     assert f"| {spec.id}, process 3 | main | 1.0 | 0.5 | 7 | – | 3.trace.json.gz |" in written
 
 
-def test_charts_are_of_the_last_process_and_say_so(four: RunRecord, spec: Cell) -> None:
-    built = charts.build([four], None)
-    steps = next(chart for chart in built if chart.name.startswith("steps-"))
-    assert steps.subtitle.startswith(f"{spec.id}, process 4. ")
+def test_charts_are_of_the_last_process_that_counts_and_say_so(four: RunRecord, tell, spec: Cell) -> None:
+    cut_short = cancelled(tell, spec)
+    for run, process in ((four, "process 4 of 4"), (cut_short, "process 2 of 4")):
+        made = {chart.title: chart for chart in charts.build([run], None)}
+        for title in ("Step latency", "Telemetry"):
+            assert made[title].subtitle.startswith(f"{spec.id}, {process}. ")
+            assert made[title].description.startswith(f"{title} of {spec.id}, {process}")
 
 
 def test_a_precision_is_each_processs_own(tell, spec: Cell) -> None:
@@ -199,10 +205,6 @@ def test_flags_say_in_which_process_and_how_many(four: RunRecord) -> None:
         "unstable: by 9 % (process 2; raised in 2 of 3 processes)",
         "drifting: up (process 2)",
     ]
-    assert pool_flags([(first, (unstable,))]) == (unstable,)
-    cancelled = dataclasses.replace(first, calls=[])
-    (flag,) = pool_flags([(second, (unstable,)), (third, (unstable,)), (cancelled, ())])
-    assert str(flag) == "unstable: by 9 % (process 2; raised in 2 of 2 processes)"
 
 
 def test_energy_is_over_the_images_of_all_processes() -> None:
@@ -214,10 +216,138 @@ def test_energy_is_over_the_images_of_all_processes() -> None:
     assert pool_energy([ten, dataclasses.replace(forty, source="power")]) is None
 
 
-def test_a_process_that_only_warmed_up_gives_no_sample(tell, spec: Cell) -> None:
-    told = tell().sit(NAME, processes=2).measure(spec, 20.0)
-    told.measure(spec, 5.0, status="oom", call=2, reason="x", process=2)
-    samples, of = step_samples(told.run.cells[spec.id].processes, "main")
-    assert (samples, of) == ([(50.0,), (50.0,)], [1, 1])
-    alone = told.run.cells[spec.id].processes[1:]
-    assert step_samples(alone, "main") == ([(200.0,)], [2])
+def test_processes_count_that_went_furthest(cell_spec) -> None:
+    def process(number: int, *calls: tuple[int, str]) -> Process:
+        record = CellRecord(cell_spec("if"), process=number)
+        record.calls = [CallFinished("c", call, stage, 2, 3, 1, 1, 1, 1, 1, 1, 1) for call, stage in calls]
+        return Process(record, CellSummary())
+
+    def numbers(*processes: Process) -> list[int]:
+        return [each.record.process for each in counted(processes)]
+
+    none, warm = process(1), process(2, (1, "I"), (1, "II"))
+    begun = process(3, (1, "I"), (1, "II"), (2, "I"))
+    whole = process(4, (1, "I"), (1, "II"), (2, "I"), (2, "II"))
+    assert numbers(none, warm, begun, whole) == [4]
+    assert numbers(none, warm, begun) == [3]
+    assert numbers(none, warm) == [2]
+    assert numbers(none, process(5)) == [1, 5]
+    assert numbers(whole, process(5, (1, "I"), (1, "II"), (2, "I"), (2, "II"), (3, "I"))) == [4, 5]
+
+
+def cancelled(tell, spec: Cell) -> RunRecord:
+    """A run whose third process of four was cancelled before its first call."""
+    told = tell(name="cancelled").sit(NAME, processes=4).measure(spec, 20.0).measure(spec, 25.0, process=2)
+    told.tell(CellStarted(spec.id, 1, 12, 3))
+    told.t += 1000.0
+    told.tell(CellPhase(spec.id, "load"))
+    summary = CellSummary(phase_seconds={"import": 1000.0})
+    told.tell(CellFinished(spec.id, "cancelled", "load", None, "the run was cancelled", summary, process=3))
+    return told.finish("cancelled").run
+
+
+def with_energy(record: CellRecord) -> None:
+    """Gives a process a counter that rises by 100 W."""
+    assert record.started is not None
+    assert record.finished_at is not None
+    times = [record.started + second / 10 for second in range(int(10 * (record.finished_at - record.started)) + 1)]
+    record.telemetry = [
+        (t, Telemetry(record.spec.id, "gpu", {"energy_j": 100 * t, "sm_clock_mhz": 1900})) for t in times
+    ]
+
+
+def test_a_process_that_was_cancelled_takes_no_figure_from_those_that_ended(tell, spec: Cell) -> None:
+    run = cancelled(tell, spec)
+    first, second, third = run.cells[spec.id].processes
+    for record in (first, second):
+        record.calls = [dataclasses.replace(call, wall_ms=1000.0) for call in record.calls]
+        with_energy(record)
+        assert record.finished is not None
+        record.finished = dataclasses.replace(record.finished, flops={"main": 1e12})
+    with_energy(third)
+    (result,) = results_of(run)
+    assert result.status == "cancelled"
+    assert [process.record.process for process in result.counted] == [1, 2]
+    assert result.energy is not None
+    assert result.energy.joules_per_image == pytest.approx(100.0)
+    assert [stage.flops for stage in result.roofline] == [1e12]
+    assert result.summary.phase_seconds["import"] < 10
+    assert result.sm_clock_mhz == 1900
+    rows = list(csv.DictReader(io.StringIO(render([run], "csv"))))
+    assert [float(row["loop_tflops"]) for row in rows] == pytest.approx([30.0] * 3 + [37.5] * 3)
+    assert all("of 3 processes" not in str(flag) for flag in result.flags)
+
+
+def test_what_a_process_that_warmed_up_alone_has_enters_no_figure(tell, spec: Cell) -> None:
+    told = tell().sit(NAME, processes=3).measure(spec, 5.0, status="cancelled", call=2, reason="x")
+    told.measure(spec, 20.0, process=2).measure(spec, 30.0, process=3)
+    (result,) = results_of(told.run)
+    (stage,) = result.summary.stages
+    assert stage.loop_its == pytest.approx(25.0)
+    assert stage.step_ms is not None
+    assert stage.step_ms.count == 4
+    assert stage.spread is not None
+    assert stage.spread.count == 2
+    assert {call.process for call in stage.calls} == {2, 3}
+
+
+def test_one_process_that_counts_of_several_keeps_its_number(tell, spec: Cell) -> None:
+    told = tell().sit(NAME, processes=2).measure(spec, 5.0, status="cancelled", call=2, reason="x")
+    (stage,) = results_of(told.measure(spec, 20.0, process=2).run)[0].summary.stages
+    assert [process.process for process in stage.processes] == [2]
+    assert {call.process for call in stage.calls} == {2}
+    assert stage.spread is None
+
+
+def test_a_cell_of_which_a_process_was_cancelled_shows_its_figure_and_what_is_missing(tell, spec: Cell) -> None:
+    run = cancelled(tell, spec)
+    assert "| 22.50[^1] |" in tables_markdown([run])
+    assert "[^1]: 2 of 4 processes; process 3: the run was cancelled\n" in tables_markdown([run])
+    assert f"{spec.id}  cancelled in load (2 of 4 processes)  22.50 it/s  process 3: the run was cancelled" in (
+        show_text(run, "cancelled")
+    )
+    assert "22.50" not in tables_markdown([run], "A100").partition("### Against the page")[2].partition("[^1]")[0]
+
+
+def test_one_process_that_was_cancelled_shows_no_figure(tell, spec: Cell) -> None:
+    run = tell().sit().measure(spec, 20.0, status="cancelled", reason="the run was cancelled").finish("cancelled").run
+    assert "| –[^1] |" in tables_markdown([run])
+    assert "[^1]: the run was cancelled\n" in tables_markdown([run])
+
+
+def test_processes_weigh_alike_in_a_comparison_as_in_its_interval(tell, spec: Cell) -> None:
+    def run(name: str, *processes: tuple[float, int]) -> RunRecord:
+        told = tell(name=name).sit(name, processes=len(processes))
+        for process, (its, calls) in enumerate(processes, 1):
+            told.measure(spec, its, call=calls, process=process)
+        return told.finish().run
+
+    alike = run("a", *[(50.0, 6)] * 5)
+    noisy = run("b", *[(50.0, 6)] * 4, (25.0, 50))
+    (pair,) = compare_runs(alike, noisy).pairs
+    assert pair.ratio == 1.0
+    assert pair.interval.low <= pair.ratio <= pair.interval.high
+
+
+def test_seconds_per_image_and_images_per_second_agree(four: RunRecord) -> None:
+    summary = merge([four])[0].summary
+    for figures in (summary, *summary.stages):
+        assert figures.images_per_second is not None
+        assert figures.seconds_per_image == pytest.approx(1 / figures.images_per_second)
+
+
+def test_notes_say_of_several_processes_and_of_a_precision_what_is_true(four: RunRecord, tell, spec: Cell) -> None:
+    assert "within its process" not in markdown([four])
+    assert "processes are drawn first; then calls" in markdown([four])
+    told = tell(name="b").sit().measure(spec, 20.0, call=8, precision=PrecisionReached(0.01, 0.008, "main", 8, 4.5))
+    assert "calls its pipeline at least 3 times." in markdown([told.run])
+    assert "within its process" in markdown([told.run])
+    assert "the two processes" not in render_comparison(compare_runs(four, four))
+
+
+def test_a_precision_counts_no_process_that_was_cancelled(tell, spec: Cell) -> None:
+    missed = PrecisionReached(0.01, 0.023, "main", 50, 25.0, "max-calls")
+    told = tell().sit(NAME, processes=3).measure(spec, 20.0, precision=missed)
+    told.measure(spec, 20.0, process=2, precision=missed)
+    told.measure(spec, 20.0, process=3, status="cancelled", call=1, reason="the run was cancelled")
+    assert "(process 1; unmet in 2 of 2 processes)" in tables_markdown([told.run])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import random
 from collections.abc import Sequence
 from itertools import chain
 
@@ -217,6 +218,49 @@ def test_phases_make_up_the_whole_time() -> None:
     seconds = summarise(spec("main"), [], [], phases).phase_seconds
     assert seconds == {"import": 4.0, "load": 1.0, "warm-up": 2.0, "measure": 3.0}
     assert summarise(spec("main"), [], []).phase_seconds == {"import": 10.0}
+
+
+def test_processes_weigh_alike_however_many_calls_each_made() -> None:
+    calls = [[20.0 + 0.01 * step for step in range(6)]] * 45 + [[30.0] * 49] * 49
+    of = [process for process in range(9) for _ in range(5)] + [9] * 49
+    steps = statistics.step_statistics(calls, of)
+    assert steps is not None
+    assert steps.count == 45 * 6 + 49 * 49
+    assert steps.median_ms == pytest.approx(20.03, abs=0.01)
+    assert steps.mean_ms == pytest.approx(0.9 * 20.025 + 0.1 * 30)
+    assert steps.p5_ms == pytest.approx(20.0, abs=0.01)
+    assert steps.p95_ms == steps.p99_ms == 30.0
+    assert steps.mad_ms == pytest.approx(0.02, abs=0.01)
+    few, many = ([[20.0] * count, [30.0] * (12 - count)] for count in (4, 8))
+    halves = [statistics.step_statistics(each, [1, 2]) for each in (few, many)]
+    assert [half.median_ms for half in halves if half] == [25.0, 25.0]
+
+
+def test_processes_of_as_many_samples_have_the_statistics_of_all_samples() -> None:
+    calls = [[4.0, 1.0, 7.25], [3.0, 2.0, 10.0], [5.5, 0.1, 0.3], [9.9, 1.7, 2.2]]
+    pooled = [statistics.step_statistics(calls, of) for of in ([], [1, 1, 1, 1], [1, 1, 2, 2], [1, 2, 3, 4])]
+    alone = pooled[0]
+    assert alone is not None
+    for steps in pooled:
+        assert steps is not None
+        assert dataclasses.replace(steps, median_interval_ms=None) == dataclasses.replace(
+            alone, median_interval_ms=None
+        )
+
+
+def test_the_median_lies_in_its_own_interval_whatever_processes_do() -> None:
+    chance = random.Random(0)
+    for _ in range(60):
+        calls, of = [], []
+        for process in range(chance.randint(1, 8)):
+            middle, scatter = chance.choice([10, 10, 11, 30]), chance.choice([0.01, 0.3, 3])
+            for _ in range(chance.choice([2, 5, 5, 49])):
+                calls.append([middle + scatter * chance.gauss(0, 1) for _ in range(chance.choice([9, 9, 9, 20]))])
+                of.append(process)
+        steps = statistics.step_statistics(calls, of)
+        assert steps is not None
+        assert steps.median_interval_ms is not None
+        assert steps.median_interval_ms.low <= steps.median_ms <= steps.median_interval_ms.high
 
 
 def test_peak_memory_is_the_highest_over_calls() -> None:
