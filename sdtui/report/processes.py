@@ -20,7 +20,7 @@ _MOST_PROCESSES = 4  # whose medians are listed one by one
 
 def cards(result: Result) -> str:
     """Says where a cell's processes ran on several cards, of one model; empty where they did not."""
-    sittings = [sitting_of(result.run, process.record) for process in result.processes]
+    sittings = [sitting_of(result.run, process.record) for process in result.counted]
     machines = [sitting.started.machine for sitting in sittings if sitting]
     found = dict.fromkeys(machine.gpu.uuid if machine.gpu else machine.cpu for machine in machines)
     if len(found) < 2:
