@@ -63,7 +63,7 @@ def unmet(result: Result) -> str:
         return ""
     process, first = found[0]
     several = f" (process {process}; unmet in {len(found)} of {len(result.counted)} processes)"
-    return said(first) + (several if len(result.counted) > 1 else "")
+    return said(first) + (several if len(result.processes) > 1 else "")
 
 
 def table(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
