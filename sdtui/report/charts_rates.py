@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sdtui.model.results import Interval, StageSummary
 from sdtui.report import charts_style as style
-from sdtui.report import text
+from sdtui.report import processes, text
 from sdtui.report.charts_canvas import WIDTH, Canvas, Chart, fitted, text_width
 from sdtui.report.charts_rows import RowLayout, RowName, draw_key, key_height
 from sdtui.report.charts_speed_up import BASELINE_MODE
@@ -31,8 +31,8 @@ class Rates:
         name: Pipeline, then batch size and stage.
         its: Iterations per second by column label.
         intervals: Their 95 % intervals, where there are samples enough.
-        endings: How the cells ended that have no figure, by column label; those not run or cancelled are left out.
-            A cell of several stages says it once.
+        endings: By column label, how the cells ended that have no figure (those not run or cancelled are left out), and
+            of how many processes a figure is that lacks some. A cell of several stages says it once.
     """
 
     name: RowName
@@ -81,7 +81,9 @@ def _stage_rows(pipeline: str, size: str, entries: dict[str, Entry]) -> list[Rat
         result = entry.result
         if result is None:
             continue
-        if result.status == "ok":
+        if result.is_partial:
+            endings[label] = processes.partial(result)
+        if result.status == "ok" or result.is_partial:
             for summary in result.summary.stages:
                 by_stage.setdefault(summary.stage, {})[label] = summary
         elif result.status in _WORDS:

@@ -172,6 +172,11 @@ def test_charts_are_of_the_last_process_that_counts_and_say_so(four: RunRecord, 
             assert made[title].description.startswith(f"{title} of {spec.id}, {process}")
 
 
+def test_the_chart_of_rates_says_of_how_many_processes_a_figure_is(tell, spec: Cell) -> None:
+    chart = next(iter(charts.build([cancelled(tell, spec)], None).overview))
+    assert "torch 2.11 - no compile 22.50, torch 2.11 - no compile 2 of 4 processes" in chart.description
+
+
 def test_a_precision_is_each_processs_own(tell, spec: Cell) -> None:
     reached = PrecisionReached(0.01, 0.008, "main", 9, 4.5)
     missed = PrecisionReached(0.01, 0.023, "main", 50, 25.0, "max-calls")
