@@ -164,3 +164,15 @@ def test_several_processes_from_the_command_line(shell: Shell) -> None:
     assert f"| {name} | main | 3 | 30.00, 30.00, 30.00 | 40.00, 40.00, 40.00 |" in report
     assert shell.call("report", "last", "--format", "csv").out.count(f",{name},") == 9
     assert shell.run("resume", "last").err.strip().endswith("nothing left to run; it is ok")
+
+
+def test_a_retry_that_fails_again_runs_one_process(shell: Shell) -> None:
+    shell.play("unsupported")
+    assert shell.run(*ONE, "--processes", "3").status == 1
+    said = shell.run("resume", "last", "--retry", "unsupported")
+    assert said.status == 1
+    (cell,) = shell.record().cells.values()
+    assert [(process.process, process.sitting) for process in cell.processes] == [(1, 2)]
+    assert f"[1/3] {cell.spec.id}: import" in said.err
+    assert f"[3/3] {cell.spec.id}: ❌ in " in said.err
+    assert "process 2" not in said.err
