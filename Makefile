@@ -38,7 +38,7 @@ demo: .venv/.runtime
 	{ .venv/bin/sdtui report last -o report.md && echo "wrote report.md" >&2; } && exit $$status
 
 test: .venv/.dev
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.dev
 	.venv/bin/ruff format --check .
