@@ -36,12 +36,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+import pipelines
 import torch
 from tqdm import tqdm
 
-from sdtui.catalog.expand import expand
-from sdtui.catalog.load import load_catalog
-from sdtui.catalog.plans import resolve_plan
 from sdtui.model.cell import Cell
 from sdtui.model.events import Step
 from sdtui.script_text import write
@@ -284,29 +282,15 @@ def _ratio(kind: str, samples: list[dict[str, Took]]) -> dict[str, Any]:
 def main() -> None:
     """Compares each mode and prints a line for each kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mode", action="append", help="default: no-compile and compile")
+    pipelines.add_arguments(parser, steps=50, batch_size=1)
     parser.add_argument("--kind", action="append", help="plain, script, sampled-HZ; default: " + ", ".join(KINDS))
-    parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--scale", default="full")
-    parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--steps", type=int, default=50, help="of a call: short calls pair better on a noisy host")
     parser.add_argument("--seconds", type=float, default=240, help="per mode, after warm-up")
     parser.add_argument("--rounds", type=int, default=1000, help="at most, per mode")
     parser.add_argument("-o", "--output", type=Path)
     chosen = parser.parse_args()
-    catalog = load_catalog()
-    overrides = {
-        "pipelines": ["sd-txt2img"],
-        "modes": chosen.mode or ["no-compile", "compile"],
-        "batch_sizes": [chosen.batch_size],
-        "scale": chosen.scale,
-        "steps": chosen.steps,
-        "device": chosen.device,
-    }
-    plan = resolve_plan(catalog, None, overrides, gpu_available=True)
-    device = torch.cuda.get_device_name() if chosen.device.startswith("cuda") else "CPU"
+    device = pipelines.device_name(chosen.device)
     results: list[dict[str, Any]] = []
-    for cell in expand(plan, catalog):
+    for cell in pipelines.cells(chosen):
         results.append({})
         for state in compare(cell, chosen.device, chosen.kind or KINDS, chosen.seconds, chosen.rounds):
             results[-1] = {"device": device, "torch": torch.__version__, "steps": chosen.steps, **state}

@@ -156,11 +156,8 @@ def _options(cell: Cell, stage: Stage, pipe: str) -> list[str]:
     if mode.vae_tiling:
         lines.append(f"{pipe}.vae.enable_tiling()")
     if mode.compile is not None:
-        wish = mode.compile
-        dynamic = False if wish.dynamic is None else wish.dynamic
-        arguments = f"backend={wish.backend!r}, mode={wish.mode!r}, fullgraph={wish.fullgraph}, dynamic={dynamic}"
-        options = f", options={dict(wish.options)!r}" if wish.options else ""
-        lines += [f"{pipe}.{name} = torch.compile({pipe}.{name}, {arguments}{options})" for name in stage.denoisers]
+        arguments = ", ".join(f"{name}={value!r}" for name, value in mode.compile.arguments.items())
+        lines += [f"{pipe}.{name} = torch.compile({pipe}.{name}, {arguments})" for name in stage.denoisers]
     return lines
 
 

@@ -111,6 +111,17 @@ class CompileOptions:
     dynamic: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What ``torch.compile`` is called with.
+
+        Left to itself, torch takes the UNet of IF's second stage for the first's with other shapes (their classes
+        share one forward), and compiles it and the third for any shape: minutes longer, and kernels of no use here.
+        """
+        dynamic = False if self.dynamic is None else self.dynamic
+        known = {"backend": self.backend, "mode": self.mode, "fullgraph": self.fullgraph, "dynamic": dynamic}
+        return {**known, "options": dict(self.options)} if self.options else known
+
 
 @dataclass(frozen=True)
 class Mode:

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from sdtui import locks, settings
-from sdtui.model.codec import DecodeError, decode
+from sdtui.model.codec import decode
 from sdtui.model.errors import UserError
 from sdtui.model.machine import Interpreter, Machine
 from sdtui.model.probe import MatrixRates, Probe
@@ -68,7 +68,7 @@ def _ask(machine: Machine, interpreter: Interpreter) -> MatrixRates:
         answer = result.read()
     try:
         found = decode(MatrixRates, json.loads(answer))
-    except (ValueError, DecodeError) as error:
+    except ValueError as error:  # a DecodeError is one
         said = done.stderr.decode(errors="replace").strip().splitlines()
         last = said[-1][:200] if said else f"exit status {done.returncode}, no answer"
         raise UserError(f"environment '{interpreter.name}': no probe: {last}") from error

@@ -290,13 +290,13 @@ class _Held:
             with worker:
                 self._append(CellStarted(cell.id, self._number, worker.process.pid, process), started)
                 rule = self._sitting.precision
-                stopping = Stopping(rule, self._record.cells[cell.id]) if rule else None
+                stopping = Stopping(rule, self._record_of(cell)) if rule else None
                 around = Surroundings(
                     self._take,
                     lambda: self._reason_to_cancel(cell),
                     self._signals,
                     self._sitting.silence_s,
-                    *([stopping.enough] if stopping else []),
+                    stopping.enough if stopping else None,
                 )
                 watch = Watch(cell.id, worker, log, sampling, around)
                 ending = watch.run()

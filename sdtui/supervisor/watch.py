@@ -33,14 +33,14 @@ class Surroundings:
         signals: Wake the watch.
         silence_s: Longest silence by phase, in seconds.
         enough: Says of a call that was recorded whether it was the last to be made; ``None`` where the worker does not
-            ask.
+            ask. Left out where it never does.
     """
 
     record: Callable[[Stamped], None]
     idle: Callable[[], str | None]
     signals: Signals
     silence_s: Mapping[Phase, float]
-    enough: Callable[[CallFinished], bool | None] = lambda _: None
+    enough: Callable[[CallFinished], bool | None] | None = None
 
 
 class Watch:
@@ -164,8 +164,10 @@ class Watch:
         if isinstance(event, (CellPhase, Step)) and event.call is not None:
             self._call = event.call
         self._around.record(stamped)
-        if isinstance(event, CallFinished) and (enough := self._around.enough(event)) is not None:
-            self._worker.answer(enough)
+        if isinstance(event, CallFinished) and self._around.enough is not None:
+            enough = self._around.enough(event)
+            if enough is not None:
+                self._worker.answer(enough)
 
     def _sample(self, now: float) -> None:
         if self._finished is None and now >= self._sampler.next_due():

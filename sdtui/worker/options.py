@@ -53,7 +53,7 @@ def apply(mode: Mode, stage: Stage, pipe: Any) -> None:
     _apply_vae(mode, stage, pipe)
     if mode.compile is not None:
         for name in stage.denoisers:
-            setattr(pipe, name, _compile(mode, getattr(pipe, name)))
+            setattr(pipe, name, torch.compile(getattr(pipe, name), **mode.compile.arguments))
 
 
 def _set_processor(denoiser: Any, kind: str, where: str) -> None:
@@ -120,14 +120,3 @@ def _apply_vae(mode: Mode, stage: Stage, pipe: Any) -> None:
         vae.enable_slicing()
     if mode.vae_tiling:
         vae.enable_tiling()
-
-
-def _compile(mode: Mode, denoiser: Any) -> Any:
-    assert mode.compile is not None
-    wish = mode.compile
-    # Left to itself, torch takes the UNet of IF's second stage for the first's with other shapes (their classes share
-    # one forward), and compiles it and the third for any shape: minutes longer, and kernels that nobody wants here.
-    dynamic = False if wish.dynamic is None else wish.dynamic
-    arguments = {"backend": wish.backend, "mode": wish.mode, "fullgraph": wish.fullgraph, "dynamic": dynamic}
-    options = {"options": dict(wish.options)} if wish.options else {}
-    return torch.compile(denoiser, **arguments, **options)

@@ -18,16 +18,16 @@ FAR = Distance(0.75, 13.3, 255)
 REASON = "relative L2 0.75 from no-compile's latents"
 
 
+def failed(tell, cell_spec):
+    """A run whose compiled cell failed the check, not yet finished."""
+    told = tell().sit().measure(cell_spec(), 20.0).measure(cell_spec(mode="compile"), 60.0)
+    return told.tell(CellChecked(COMPILE, BASE, FAR))
+
+
 @pytest.fixture
 def checked(tell, cell_spec):
     """A run whose compiled cell failed the check, and whose bfloat16 cell passed it."""
-    told = (
-        tell()
-        .sit()
-        .measure(cell_spec(), 20.0)
-        .measure(cell_spec(mode="compile"), 60.0)
-        .tell(CellChecked(COMPILE, BASE, FAR))
-    )
+    told = failed(tell, cell_spec)
     return told.measure(cell_spec(mode="bf16", dtype="bfloat16"), 21.0).tell(CellChecked(BF16, BASE, NEAR)).finish().run
 
 
@@ -75,14 +75,7 @@ def test_what_was_not_checked_says_why(tell, cell_spec):
 
 
 def test_a_cell_that_runs_again_is_not_checked_any_more(tell, cell_spec):
-    told = (
-        tell()
-        .sit()
-        .measure(cell_spec(), 20.0)
-        .measure(cell_spec(mode="compile"), 60.0)
-        .tell(CellChecked(COMPILE, BASE, FAR))
-    )
-    run = told.measure(cell_spec(mode="compile"), 61.0).finish().run
+    run = failed(tell, cell_spec).measure(cell_spec(mode="compile"), 61.0).finish().run
     assert "differs" not in tables_markdown([run])
 
 
