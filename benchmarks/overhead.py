@@ -11,11 +11,11 @@ The kinds of call, each compared with ``timed``, the call under sdtui's timing w
 - ``sampled-HZ``: timed, while another process samples telemetry as a supervisor does, at that rate (at other times it
   stands still); its it/s over that of timed.
 
-A round is one call of each kind, in random order. Seconds are taken from outside in the same way: the device idle, the
-host's clock, one call, the device idle. Beside the ratio of seconds stands that of the CPU time of the calling thread,
-which other work on the host disturbs less, and which is what a call takes where the host is the limit. Rounds are added
-until the 95 % bootstrap interval of each median ratio is no wider than 0.5 % to either side, or a limit is reached,
-which the answer then says.
+A round is two calls of each kind, in random order and then in the reverse, so that a host that grows slower or faster
+meanwhile slows each kind alike; a kind's seconds are the mean of its two calls. Seconds are taken from outside in the
+same way: the device idle, the host's clock, one call, the device idle. Beside the ratio of seconds stands that of the
+CPU time of the calling thread. Rounds are added until the 95 % bootstrap interval of each median ratio is no wider than
+0.5 % to either side, or a limit is reached, which the answer then says.
 """
 
 from __future__ import annotations
@@ -78,11 +78,17 @@ while order:
 
 @dataclass(frozen=True)
 class Took:
-    """What one call took: seconds from outside, the calling thread's CPU seconds, and its loop's where it was timed."""
+    """What a call took: seconds from outside, the calling thread's CPU seconds, and its loop's where it was timed."""
 
     seconds: float
     cpu_s: float
     loop_s: float | None = None
+
+    @staticmethod
+    def mean(first: Took, second: Took) -> Took:
+        """Returns what the mean of two calls of a kind took."""
+        loop_s = None if first.loop_s is None or second.loop_s is None else (first.loop_s + second.loop_s) / 2
+        return Took((first.seconds + second.seconds) / 2, (first.cpu_s + second.cpu_s) / 2, loop_s)
 
 
 class Bench:
@@ -243,7 +249,9 @@ def compare(cell: Cell, device: str, names: Sequence[str], seconds: float, round
     while not resolved and len(samples) < rounds and time.monotonic() < deadline:
         order = list(kinds)
         chance.shuffle(order)
-        samples.append({kind: kinds[kind]() for kind in order})
+        forth = {kind: kinds[kind]() for kind in order}
+        back = {kind: kinds[kind]() for kind in reversed(order)}
+        samples.append({kind: Took.mean(forth[kind], back[kind]) for kind in order})
         if len(samples) % LOOK_EVERY == 0:
             state = _state(cell, samples, bench.update_us)
             resolved = all(found["resolved"] for found in state["ratios"].values())
