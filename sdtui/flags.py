@@ -17,6 +17,9 @@ Name = Literal["differs", "unstable", "drifting", "host-bound", "throttled", "co
 UNSTABLE_MAD = 0.05
 """Median absolute deviation of the steps, relative to their median."""
 
+UNSTABLE_SPREAD = 0.05
+"""Standard deviation of the processes' median steps, relative to the median of these."""
+
 DRIFT = 0.02
 """Between the lowest and the highest median step of the measured calls, relative to the lowest."""
 
@@ -42,7 +45,8 @@ def _percent(share: float, decimals: int = 0) -> str:
 
 MEANINGS: dict[Name, str] = {
     "differs": "the output is not that of no-compile, by more than rounding explains: the figures are of other work",
-    "unstable": f"the steps' MAD is over {_percent(UNSTABLE_MAD)} of their median",
+    "unstable": f"the steps' MAD is over {_percent(UNSTABLE_MAD)} of their median, "
+    f"or the standard deviation of several processes' medians over {_percent(UNSTABLE_SPREAD)}",
     "drifting": f"measured calls differ by over {_percent(DRIFT)} in their median step, and their intervals are apart",
     "host-bound": f"the GPU waits for the host: its utilisation in the measured calls is under {BUSY_PERCENT:.0f} %",
     "throttled": f"the driver held the clocks down for over {_percent(THROTTLED_SHARE)} of the measured time",
@@ -86,6 +90,16 @@ def flags(record: CellRecord, summary: CellSummary, gpu: Gpu | None, check: Chec
         ("low-clock", _low_clock(record, gpu)),
     )
     return tuple(Flag(name, what) for name, what in evidence if what)
+
+
+def apart(summary: CellSummary) -> str:
+    """Returns the evidence that a cell's processes differ by more than `UNSTABLE_SPREAD`; empty where they do not."""
+
+    def judge(stage: StageSummary) -> str:
+        return _percent(stage.spread.sd, 1) if stage.spread and stage.spread.sd > UNSTABLE_SPREAD else ""
+
+    found = _by_stage(summary, judge)
+    return f"the standard deviation of the processes' median steps is {found} of their median" if found else ""
 
 
 def _by_stage(summary: CellSummary, judge: Callable[[StageSummary], str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sdtui.energy import Energy
-from sdtui.flags import MEANINGS, Flag
+from sdtui.flags import MEANINGS, Flag, apart
 from sdtui.model.cell import Cell
 from sdtui.model.results import CellSummary, ProcessSpread, ProcessSummary, StageSummary, StepStatistics
 from sdtui.readings import measured_windows, seconds
@@ -78,19 +78,25 @@ def pool(spec: Cell, processes: Sequence[Process]) -> CellSummary:
     )
 
 
-def pool_flags(flags: Sequence[tuple[CellRecord, Sequence[Flag]]]) -> tuple[Flag, ...]:
+def pool_flags(flags: Sequence[tuple[CellRecord, Sequence[Flag]]], summary: CellSummary) -> tuple[Flag, ...]:
     """Joins what was raised in each process: a flag has its evidence from the first that it was raised in.
+
+    Processes that are far apart make a cell unstable too, each however steady by itself.
 
     Args:
         flags: Of each process that counts.
+        summary: Of all of them: see `pool`.
     """
     pooled = []
     for name in MEANINGS:
+        evidence = [apart(summary)] if name == "unstable" else []
         raised = [(record.process, flag) for record, found in flags for flag in found if flag.name == name]
         if raised:
             process, first = raised[0]
             others = f"; raised in {len(raised)} of {len(flags)} processes" if len(raised) > 1 else ""
-            pooled.append(Flag(name, f"{first.evidence} (process {process}{others})"))
+            evidence.append(f"{first.evidence} (process {process}{others})")
+        if told := ", and ".join(filter(None, evidence)):
+            pooled.append(Flag(name, told))
     return tuple(pooled)
 
 

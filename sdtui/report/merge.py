@@ -103,7 +103,7 @@ class Result:
     def flags(self) -> tuple[Flag, ...]:
         """What makes the figures less sure."""
         found = [(each.record, self._flags_of(each)) for each in self.counted]
-        return pool_flags(found) if len(self.processes) > 1 else found[0][1]
+        return pool_flags(found, self.summary) if len(self.processes) > 1 else found[0][1]
 
     def _flags_of(self, process: Process) -> tuple[Flag, ...]:
         return flags(process.record, process.summary, self.gpu, check_output(self.run, process.record))

@@ -77,7 +77,8 @@ def test_the_report_shows_the_spread_beside_the_spread_within(four: RunRecord, s
     assert f"{row} 0.11, 0.09, 0.06, 0.05 | 42.4 % | 92.3 % | – |" in written
     assert "Each process of a cell calls its pipeline 3 times." in written
     assert "its intervals draw processes first" in written
-    assert "| 32.50 |" in tables_markdown([four])
+    assert "| 32.50[^1] |" in (tables := tables_markdown([four]))
+    assert "[^1]: unstable: the standard deviation of the processes' median steps is 42.4 % of their median" in tables
     assert "\nprocesses\n" + f"{spec.id}  median steps of 4 processes around 32.50 ms: sd 42.4 %, range 92.3 %\n" in (
         show_text(four, "ok")
     )
@@ -205,11 +206,25 @@ def test_a_precision_is_each_processs_own(tell, spec: Cell) -> None:
 def test_flags_say_in_which_process_and_how_many(four: RunRecord) -> None:
     first, second, third, _ = next(iter(four.cells.values())).processes
     unstable, drifting = Flag("unstable", "by 9 %"), Flag("drifting", "up")
-    pooled = pool_flags([(first, ()), (second, (drifting, unstable)), (third, (unstable,))])
+    raised = [(first, ()), (second, (drifting, unstable)), (third, (unstable,))]
+    pooled = pool_flags(raised, CellSummary())
     assert list(map(str, pooled)) == [
         "unstable: by 9 % (process 2; raised in 2 of 3 processes)",
         "drifting: up (process 2)",
     ]
+
+
+@pytest.mark.parametrize(("sd", "told"), [(0.05, []), (0.0501, ["5.0 %"]), (0.209, ["20.9 %"])])
+def test_steady_processes_that_are_far_apart_are_unstable(four: RunRecord, sd: float, told: list[str]) -> None:
+    (result,) = merge([four])
+    stage = result.summary.stages[0]
+    assert stage.spread
+    far = dataclasses.replace(stage, spread=dataclasses.replace(stage.spread, sd=sd))
+    flags = pool_flags(
+        [(each.record, ()) for each in result.counted], dataclasses.replace(result.summary, stages=(far,))
+    )
+    what = "unstable: the standard deviation of the processes' median steps is {} of their median"
+    assert list(map(str, flags)) == [what.format(share) for share in told]
 
 
 def test_energy_is_over_the_images_of_all_processes() -> None:
@@ -307,7 +322,7 @@ def test_one_process_that_counts_of_several_keeps_its_number(tell, spec: Cell) -
 def test_a_cell_of_which_a_process_was_cancelled_shows_its_figure_and_what_is_missing(tell, spec: Cell) -> None:
     run = cancelled(tell, spec)
     assert "| 22.50[^1] |" in tables_markdown([run])
-    assert "[^1]: 2 of 4 processes; process 3: the run was cancelled\n" in tables_markdown([run])
+    assert "[^1]: 2 of 4 processes; process 3: the run was cancelled; unstable: " in tables_markdown([run])
     assert f"{spec.id}  cancelled in load (2 of 4 processes)  22.50 it/s  process 3: the run was cancelled" in (
         show_text(run, "cancelled")
     )
