@@ -15,7 +15,8 @@ A round is two calls of each kind, in random order and then in the reverse, so t
 meanwhile slows each kind alike; a kind's seconds are the mean of its two calls. Seconds are taken from outside in the
 same way: the device idle, the host's clock, one call, the device idle. Beside the ratio of seconds stands that of the
 CPU time of the calling thread. Rounds are added until the 95 % bootstrap interval of each median ratio is no wider than
-0.5 % to either side, or a limit is reached, which the answer then says.
+0.5 % to either side, or a limit is reached, which the answer then says. Where the host is too noisy for one sitting,
+``--add overhead.json`` goes on from an earlier one's rounds, of the same cell, kinds, device and torch.
 """
 
 from __future__ import annotations
@@ -234,8 +235,19 @@ def interval(ratios: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def compare(cell: Cell, device: str, names: Sequence[str], seconds: float, rounds: int) -> Iterator[dict[str, Any]]:
-    """Alternates calls until every interval is narrow enough, or a limit is reached; yields the state at each look."""
+def compare(
+    cell: Cell, device: str, names: Sequence[str], seconds: float, rounds: int, earlier: Sequence[dict[str, Took]] = ()
+) -> Iterator[dict[str, Any]]:
+    """Alternates calls until every interval is narrow enough, or a limit is reached; yields the state at each look.
+
+    Args:
+        cell: What is called.
+        device: Such as ``cuda:0``.
+        names: The kinds of call to compare with ``timed``.
+        seconds: At most, after warm-up.
+        rounds: At most.
+        earlier: Rounds of an earlier sitting, which count too.
+    """
     bench = Bench(cell, device)
     kinds = kinds_of(names, bench, cell, device)
     for _ in range(2):
@@ -243,10 +255,10 @@ def compare(cell: Cell, device: str, names: Sequence[str], seconds: float, round
             call()
     bench.update_us.clear()
     chance = random.Random(1)
-    samples: list[dict[str, Took]] = []
+    samples = list(earlier)
     deadline = time.monotonic() + seconds
     resolved = False
-    while not resolved and len(samples) < rounds and time.monotonic() < deadline:
+    while not resolved and len(samples) < len(earlier) + rounds and time.monotonic() < deadline:
         order = list(kinds)
         chance.shuffle(order)
         forth = {kind: kinds[kind]() for kind in order}
@@ -287,20 +299,39 @@ def _ratio(kind: str, samples: list[dict[str, Took]]) -> dict[str, Any]:
     }
 
 
+def earlier_rounds(path: Path, cell: Cell, names: Sequence[str], device: str) -> list[dict[str, Took]]:
+    """Reads the rounds that an earlier sitting wrote for a cell; none where it did not measure that cell.
+
+    Raises:
+        SystemExit: They are of another device, another torch, or other kinds of call.
+    """
+    found = next((each for each in json.loads(path.read_text(encoding="utf-8")) if each["cell"] == cell.id), None)
+    if found is None:
+        return []
+    was = (found["device"], found["torch"], {*found["ratios"]})
+    now = (device, torch.__version__, {*names})
+    if was != now:
+        raise SystemExit(f"--add {path}: its rounds of {cell.id} are of {was}, these would be of {now}")
+    return [{kind: Took(*took) for kind, took in sample.items()} for sample in found["samples"]]
+
+
 def main() -> None:
     """Compares each mode and prints a line for each kind."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     pipelines.add_arguments(parser, steps=50, batch_size=1)
     parser.add_argument("--kind", action="append", help="plain, script, sampled-HZ; default: " + ", ".join(KINDS))
     parser.add_argument("--seconds", type=float, default=240, help="per mode, after warm-up")
-    parser.add_argument("--rounds", type=int, default=1000, help="at most, per mode")
+    parser.add_argument("--rounds", type=int, default=1000, help="at most, per mode and sitting")
+    parser.add_argument("--add", type=Path, metavar="F", help="count the rounds of an earlier -o too")
     parser.add_argument("-o", "--output", type=Path)
     chosen = parser.parse_args()
     device = pipelines.device_name(chosen.device)
     results: list[dict[str, Any]] = []
     for cell in pipelines.cells(chosen):
         results.append({})
-        for state in compare(cell, chosen.device, chosen.kind or KINDS, chosen.seconds, chosen.rounds):
+        kinds = chosen.kind or KINDS
+        earlier = earlier_rounds(chosen.add, cell, kinds, device) if chosen.add else []
+        for state in compare(cell, chosen.device, kinds, chosen.seconds, chosen.rounds, earlier):
             results[-1] = {"device": device, "torch": torch.__version__, "steps": chosen.steps, **state}
             if chosen.output:  # at each look, so that a run cut short still says what it found
                 chosen.output.write_text(json.dumps(results) + "\n", encoding="utf-8")
