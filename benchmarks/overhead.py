@@ -42,6 +42,7 @@ import torch
 from tqdm import tqdm
 
 from sdtui.model.cell import Cell
+from sdtui.model.errors import UserError
 from sdtui.model.events import Step
 from sdtui.script_text import write
 from sdtui.worker import options
@@ -303,15 +304,19 @@ def earlier_rounds(path: Path, cell: Cell, names: Sequence[str], device: str) ->
     """Reads the rounds that an earlier sitting wrote for a cell; none where it did not measure that cell.
 
     Raises:
-        SystemExit: They are of another device, another torch, or other kinds of call.
+        UserError: They are of another device, another torch, or other kinds of call; or the file cannot be read.
     """
-    found = next((each for each in json.loads(path.read_text(encoding="utf-8")) if each["cell"] == cell.id), None)
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--add {path}: cannot be read: {error}") from error
+    found = next((each for each in results if each["cell"] == cell.id), None)
     if found is None:
         return []
     was = (found["device"], found["torch"], {*found["ratios"]})
     now = (device, torch.__version__, {*names})
     if was != now:
-        raise SystemExit(f"--add {path}: its rounds of {cell.id} are of {was}, these would be of {now}")
+        raise UserError(f"--add {path}: its rounds of {cell.id} are of {was}, these would be of {now}")
     return [{kind: Took(*took) for kind, took in sample.items()} for sample in found["samples"]]
 
 
@@ -325,13 +330,17 @@ def main() -> None:
     parser.add_argument("--add", type=Path, metavar="F", help="count the rounds of an earlier -o too")
     parser.add_argument("-o", "--output", type=Path)
     chosen = parser.parse_args()
-    device = pipelines.device_name(chosen.device)
+    kinds = chosen.kind or KINDS
+    try:  # all of it before the first call, which may be an hour before the last
+        cells = list(pipelines.cells(chosen))
+        device = pipelines.device_name(chosen.device)
+        earlier = [earlier_rounds(chosen.add, cell, kinds, device) if chosen.add else [] for cell in cells]
+    except UserError as error:
+        parser.error(str(error))
     results: list[dict[str, Any]] = []
-    for cell in pipelines.cells(chosen):
+    for cell, before in zip(cells, earlier, strict=True):
         results.append({})
-        kinds = chosen.kind or KINDS
-        earlier = earlier_rounds(chosen.add, cell, kinds, device) if chosen.add else []
-        for state in compare(cell, chosen.device, kinds, chosen.seconds, chosen.rounds, earlier):
+        for state in compare(cell, chosen.device, kinds, chosen.seconds, chosen.rounds, before):
             results[-1] = {"device": device, "torch": torch.__version__, "steps": chosen.steps, **state}
             if chosen.output:  # at each look, so that a run cut short still says what it found
                 chosen.output.write_text(json.dumps(results) + "\n", encoding="utf-8")
