@@ -72,7 +72,9 @@ def _root(
     if version:
         typer.echo(f"sdtui {VERSION}")
     elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        from sdtui.tui.opening import open_dashboard
+
+        raise typer.Exit(open_dashboard(None))
 
 
 @app.command(cls=_Command)

@@ -57,6 +57,11 @@ def recent_steps(cell: CellRecord) -> list[Step]:
     return [step for step in cell.steps[-RECENT_STEPS:] if (step.call, step.stage) == (last.call, last.stage)]
 
 
+def cell_remaining_s(cell: CellRecord, record: RunRecord) -> float | None:
+    """Estimates what is left of the cell that runs; ``None`` before its first step."""
+    return _rest_of_cell_s(cell, record.sittings[-1].started.precision if record.sittings else None)
+
+
 def rate_of(steps: list[Step]) -> float | None:
     """Returns steps per second; ``None`` where the clock saw no time pass."""
     elapsed_ms = sum(step.ms for step in steps)

@@ -1,0 +1,159 @@
+"""The dashboard's app: what all screens share, and the threads behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textual.app import App
+from textual.worker import get_current_worker
+
+from sdtui import runs
+from sdtui.catalog.load import Catalog
+from sdtui.model.cell import Slot
+from sdtui.model.errors import UserError
+from sdtui.tui import bridge
+from sdtui.tui.draft import Draft, make_draft
+from sdtui.tui.messages import LaunchRefused, MachineSeen, ResultsFound, RunChanged, RunLaunched
+from sdtui.tui.screens.home import Home
+from sdtui.tui.snapshot import CellView, RunView
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What the dashboard is opened with.
+
+    Attributes:
+        runs_dir: Where runs live.
+        catalog: What there is to measure.
+        gpu: Whether there is a usable GPU.
+        follow: Folder of a run to open at once.
+        replay_speed: Plays that run as if live, so many times faster; ``None`` opens it as it is.
+    """
+
+    runs_dir: Path
+    catalog: Catalog
+    gpu: bool
+    follow: Path | None = None
+    replay_speed: float | None = None
+
+
+class Dashboard(App[None]):
+    """The dashboard.
+
+    Attributes:
+        draft: What is chosen to run.
+        run_view: The run that is shown; ``None`` where none is.
+        results: What earlier runs know of cells, by id.
+        machine: As it was looked up; ``None`` before.
+    """
+
+    TITLE = "sdtui"
+    CSS_PATH = [
+        _HERE / "app.tcss",
+        _HERE / "screens" / "home.tcss",
+        *sorted((_HERE / "widgets").glob("*.tcss")),
+    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (150, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-short"), (30, "-tall")]
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__()
+        self.opening = opening
+        self.animation_level = "none"
+        self.draft: Draft = make_draft(opening.catalog, "docs" if opening.gpu else "demo", {}, opening.gpu)
+        self.draft = self.draft.with_selection_of(())
+        self.run_view: RunView | None = None
+        self.results: dict[str, CellView] = {}
+        self.machine: MachineSeen | None = None
+
+    def on_mount(self) -> None:
+        """Shows the matrix, then looks at what takes longer."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self.exit)
+        self.push_screen(Home())
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.in_thread("look", bridge.look, self.draft.plan.device, self.draft.plan.environments)
+        self.in_thread("results", bridge.find_results, self.opening.runs_dir, cancellable=True)
+        if self.opening.follow is not None:
+            self.open_run(self.opening.follow)
+
+    def in_thread(self, group: str, function: Callable[..., None], *arguments: Any, cancellable: bool = False) -> None:
+        """Runs a function of `sdtui.tui.bridge` in a thread; a later one of the same group ends it."""
+
+        def work() -> None:
+            worker = get_current_worker()
+            more = (lambda: worker.is_cancelled,) if cancellable else ()
+            function(*arguments, self.post_message, *more)
+
+        self.run_worker(work, group=group, exclusive=True, thread=True)
+
+    @property
+    def cells(self) -> dict[str, CellView]:
+        """What is known of cells, by id: of the run that is shown, else of earlier ones on the same device."""
+        device = self.machine.machine.device_name if self.machine and self.machine.machine else None
+        earlier = {cell: view for cell, view in self.results.items() if device is None or view.device == device}
+        return {**earlier, **(self.run_view.cells if self.run_view else {})}
+
+    # -------------------------------------------------------------------------------------------------------- runs
+
+    def start(self, slots: Iterable[Slot]) -> None:
+        """Starts a run of these slots with the draft's options."""
+        self.notify(f"cannot start {len(list(slots))} cells yet", severity="warning")
+
+    def open_run(self, folder: Path) -> None:
+        """Shows a run: follows it while it lives, and takes its plan for the matrix."""
+        try:
+            plan = make_draft(self.opening.catalog, str(folder / runs.PLAN), {}, gpu=True)
+        except UserError as error:
+            self.notify(str(error), title=f"plan of run {folder.name}", severity="warning")
+        else:
+            self.draft = plan.with_selection_of(())
+        self.run_view = None
+        self.in_thread("follow", bridge.follow, folder, cancellable=True)
+        self._changed()
+
+    # ---------------------------------------------------------------------------------------------------- messages
+
+    def on_run_changed(self, message: RunChanged) -> None:
+        """Shows how far the run is."""
+        self.run_view = message.view
+        self.results.update((cell, view) for cell, view in message.view.cells.items() if view.state == "finished")
+        self._changed()
+
+    def on_run_launched(self, message: RunLaunched) -> None:
+        """Follows the run that was started."""
+        self.run_view = None
+        self.draft = self.draft.with_selection_of(())
+        self.in_thread("follow", bridge.follow, message.folder, cancellable=True)
+        self._changed()
+
+    def on_launch_refused(self, message: LaunchRefused) -> None:
+        """Says why a run did not start."""
+        self.notify(message.reason, title="not started", severity="error", timeout=15)
+
+    def on_machine_seen(self, message: MachineSeen) -> None:
+        """Says where sdtui is."""
+        self.machine = message
+        if message.problem:
+            self.notify(message.problem, severity="warning", timeout=15)
+        self._changed()
+
+    def on_results_found(self, message: ResultsFound) -> None:
+        """Fills the matrix with what earlier runs measured."""
+        self.results = {**message.cells, **self.results}
+        self._changed()
+
+    def _changed(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Home):
+                screen.show()

@@ -1,0 +1,139 @@
+"""What the matrix shows, square by square: a pure function of draft, run and results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sdtui.check import BASE
+from sdtui.model.cell import Slot
+from sdtui.report.text import torch_labels
+from sdtui.tui.draft import Column, Draft
+from sdtui.tui.snapshot import CellView
+
+Kind = Literal["empty", "unfit", "queued", "running", "ok", "ended"]
+
+SPEED_UPS = (1.05, 1.25, 1.5, 2.0)
+"""From which speed-up over ``no-compile`` on a square is shaded, and darker at each."""
+FLAG = "⚑"
+
+
+@dataclass(frozen=True)
+class Square:
+    """One cell as the matrix draws it.
+
+    Attributes:
+        slot: Its place.
+        kind: ``empty`` (no result), ``unfit`` (the options do not fit), ``queued``, ``running``, ``ok``, ``ended``
+            (otherwise than ok).
+        text: Words or figures.
+        note: At the right: the speed-up, and a flag where one was raised.
+        selected: Whether it is chosen to run.
+        level: 0 to 4, how much faster than ``no-compile`` it is: see `SPEED_UPS`.
+    """
+
+    slot: Slot
+    kind: Kind
+    text: str = ""
+    note: str = ""
+    selected: bool = False
+    level: int = 0
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """One pipeline at one batch size."""
+
+    label: str
+    pipeline: str
+    batch_size: int
+    squares: tuple[Square, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that the matrix shows; ``headers`` are a torch and a mode for each column."""
+
+    headers: tuple[tuple[str, str], ...]
+    rows: tuple[BoardRow, ...]
+
+
+def make_board(
+    draft: Draft,
+    cells: Mapping[str, CellView],
+    torch: Mapping[str, str | None],
+    batch_size: int | None,
+    wanted: str = "",
+) -> Board:
+    """Makes the board.
+
+    Args:
+        draft: What there is to choose from, and what is chosen.
+        cells: What is known of cells, by id: of the run that is shown, else of earlier ones.
+        torch: Full version by environment, as far as it is known.
+        batch_size: The one that is shown; ``None`` shows all, a row each.
+        wanted: Text that a row's or column's name must hold, in any case; empty shows all.
+    """
+    sizes = draft.batch_sizes if batch_size is None else (batch_size,)
+    columns = draft.columns
+    rows = [(pipeline, size) for pipeline in draft.pipelines for size in sizes]
+    if wanted:
+        matching = [row for row in rows if wanted.lower() in _row_name(draft, row[0])]
+        by_mode = tuple(column for column in columns if wanted.lower() in column.mode.lower())
+        rows, columns = (matching, columns) if matching else (rows, by_mode or columns)
+    return Board(
+        _headers(draft, columns, torch), tuple(_row(draft, columns, cells, *row, len(sizes) > 1) for row in rows)
+    )
+
+
+def _row_name(draft: Draft, pipeline: str) -> str:
+    return f"{pipeline} {draft.catalog.pipelines[pipeline].label}".lower()
+
+
+def _headers(draft: Draft, columns: tuple[Column, ...], torch: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
+    names = list(dict.fromkeys(column.environment for column in columns))
+    known = [name for name in names if torch.get(name)]
+    labels = {name: name for name in names}
+    labels.update(zip(known, torch_labels([(name, torch[name]) for name in known]), strict=True))
+    return tuple((labels[column.environment], draft.catalog.modes[column.mode].label) for column in columns)
+
+
+def _row(
+    draft: Draft,
+    columns: tuple[Column, ...],
+    cells: Mapping[str, CellView],
+    pipeline: str,
+    size: int,
+    several: bool,
+) -> BoardRow:
+    label = draft.catalog.pipelines[pipeline].label + (f" · {size}" if several else "")
+    squares = tuple(_square(draft, cells, draft.slot(pipeline, column, size)) for column in columns)
+    return BoardRow(label, pipeline, size, squares)
+
+
+def _square(draft: Draft, cells: Mapping[str, CellView], slot: Slot) -> Square:
+    cell = draft.cells.get(slot)
+    if cell is None:
+        return Square(slot, "unfit", "does not fit")
+    selected, view = slot in draft.selected, cells.get(cell.id)
+    if view is None:
+        return Square(slot, "empty", "selected" if selected else "", selected=selected)
+    if view.state != "finished":
+        kind: Kind = "queued" if view.state == "queued" else "running"
+        return Square(slot, kind, view.text or "queued", selected=selected)
+    if view.status != "ok":
+        words = "cancelled" if view.status == "cancelled" else view.text
+        return Square(slot, "ended", words, selected=selected)
+    ratio = speed_up(draft, cells, view)
+    note = " ".join(filter(None, (f"{ratio:.2f}×" if ratio else "", FLAG if view.flags else "")))
+    level = sum(ratio >= least for least in SPEED_UPS) if ratio else 0
+    return Square(slot, "ok", view.text, note, selected, level)
+
+
+def speed_up(draft: Draft, cells: Mapping[str, CellView], view: CellView) -> float | None:
+    """Returns how many times faster a cell is than ``no-compile`` beside it; ``None`` where there is none."""
+    slot = view.slot
+    base = draft.cells.get(Slot(slot.pipeline, BASE, slot.environment, slot.batch_size))
+    other = cells.get(base.id) if base and slot.mode != BASE else None
+    return other.loop_s / view.loop_s if other and other.loop_s and view.loop_s else None

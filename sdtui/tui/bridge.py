@@ -1,0 +1,116 @@
+"""What runs in threads beside the screens: following a run, starting one, looking at the machine and at earlier runs.
+
+Each function takes ``post``, which hands a message to the app and may be called from any thread, and where it can last
+``cancelled``, which it asks at least four times a second.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from textual.message import Message
+
+from sdtui import runs
+from sdtui.model.errors import UserError
+from sdtui.model.events import CellFinished, CellQueued, RunStarted, Stamped
+from sdtui.tui.messages import MachineSeen, ResultsFound, RunChanged
+from sdtui.tui.snapshot import CellView
+
+Post = Callable[[Message], object]
+Cancelled = Callable[[], bool]
+
+VIEWS_PER_S = 4
+"""How often a followed run is shown anew."""
+_POLL_S = 0.05
+_LOCK_S = 0.5
+_IDLE_S = 1.0
+"""How often a run is shown anew that has no new event: its clocks go on."""
+LOOKED_AT = 40
+"""How many of the latest runs are searched for results of the cells that are shown."""
+
+
+class Source(Protocol):
+    """Where the events of a run come from: a journal's tail, or a replay."""
+
+    def poll(self) -> Iterator[Stamped]:
+        """Yields the events that are new."""
+        ...
+
+
+def follow(folder: Path, post: Post, cancelled: Cancelled) -> None:
+    """Posts views of a run until no supervisor holds it and all that was written is read."""
+    from sdtui.tui.views import RunReducer
+
+    tail, reducer = runs.Tail(folder), RunReducer(folder)
+    shown = asked = 0.0
+    held, fresh = True, True
+    while not cancelled():
+        now = time.monotonic()
+        if now - asked >= _LOCK_S or not held:
+            asked, held = now, runs.lock_state(folder).held  # asked before the poll, which then reads the last lines
+        for stamped in tail.poll():
+            reducer.apply(stamped)
+            fresh = True
+            if cancelled():
+                return
+        if not held:
+            post(RunChanged(reducer.view(time.time(), runs.listed(folder).state)))
+            return
+        if now - shown >= (1 / VIEWS_PER_S if fresh else _IDLE_S):
+            post(RunChanged(reducer.view(time.time(), runs.listed(folder).state)))
+            shown, fresh = now, False
+        time.sleep(_POLL_S)
+
+
+def look(device: str, environments: Sequence[str], post: Post) -> None:
+    """Looks up the machine, the plan's device and its environments."""
+    from sdtui import environments as looking
+    from sdtui import settings
+    from sdtui.telemetry.machine import describe_machine
+    from sdtui.telemetry.nvml import resolve_device
+
+    try:
+        gpu = resolve_device(device, os.environ).gpu
+        interpreters = looking.resolve(environments, settings.load())
+    except UserError as error:
+        post(MachineSeen(describe_machine(None), (), str(error)))
+    else:
+        post(MachineSeen(describe_machine(gpu), interpreters))
+
+
+def find_results(runs_dir: Path, post: Post, cancelled: Cancelled) -> None:
+    """Posts the newest result of each cell that the latest runs hold."""
+    found: dict[str, CellView] = {}
+    for run in reversed(runs.list_runs(runs_dir)[-LOOKED_AT:]):
+        if cancelled():
+            return
+        if run.state not in ("unreadable", "empty"):
+            for view in _endings(run.path):
+                found.setdefault(view.id, view)
+    post(ResultsFound(found))
+
+
+def _endings(folder: Path) -> list[CellView]:
+    """Reads a run's cells from the few lines that tell of their endings; samples are not read."""
+    from sdtui.model.codec import DecodeError
+    from sdtui.model.events import from_line
+    from sdtui.records import RunRecord
+    from sdtui.tui.views import finished_view
+
+    record = RunRecord(folder)
+    telling = tuple(f'"kind":"{kind.KIND}"'.encode() for kind in (RunStarted, CellQueued, CellFinished))
+    with open(folder / runs.JOURNAL, "rb") as journal:
+        for line in journal:
+            if any(kind in line[:80] for kind in telling):
+                try:
+                    record.apply(from_line(line))
+                except DecodeError:
+                    continue
+    if record.processes > 1:
+        return []
+    ended = [cell for cell in record.cells.values() if cell.finished and cell.finished.status != "cancelled"]
+    return [finished_view(record, cell, ()) for cell in ended]

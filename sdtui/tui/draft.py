@@ -1,0 +1,155 @@
+"""The plan that a person composes on the matrix: what there is to choose from, what is chosen, and the options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sdtui.catalog.expand import expand
+from sdtui.catalog.load import Catalog
+from sdtui.catalog.plans import DEFAULT_PRESET, resolve_plan
+from sdtui.model.cell import Cell, Slot
+from sdtui.model.errors import UserError
+from sdtui.model.plan import Plan
+
+AXES = ("pipelines", "modes", "environments", "batch_sizes", "slots")
+"""The keys of a plan that the matrix shows; all others are options."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A mode in an environment."""
+
+    mode: str
+    environment: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the matrix shows, and what of it is chosen.
+
+    Attributes:
+        source: The preset or plan file that it began with.
+        overrides: Options by key of a plan, as flags of ``sdtui run`` would give them.
+        plan: Both resolved; its lists are the presets's, not what is chosen.
+        pipelines: Rows: every pipeline of the catalog.
+        columns: Modes shown, then environments within each.
+        batch_sizes: In ascending order.
+        cells: By slot, of every row, column and batch size that the options fit.
+        unfit: By pipeline, why it cannot be measured with these options.
+        selected: Slots to measure.
+    """
+
+    catalog: Catalog
+    source: str
+    overrides: Mapping[str, Any]
+    gpu: bool
+    plan: Plan
+    pipelines: tuple[str, ...]
+    columns: tuple[Column, ...]
+    batch_sizes: tuple[int, ...]
+    cells: Mapping[Slot, Cell]
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    selected: frozenset[Slot] = frozenset()
+
+    def slot(self, pipeline: str, column: Column, batch_size: int) -> Slot:
+        """Returns a place of the matrix."""
+        return Slot(pipeline, column.mode, column.environment, batch_size)
+
+    @property
+    def chosen(self) -> tuple[Slot, ...]:
+        """The selected slots in the order in which they will run."""
+        return tuple(slot for slot in self.cells if slot in self.selected)
+
+    def toggled(self, slots: Iterable[Slot]) -> Draft:
+        """Returns the draft with these slots chosen, or, where all of them are, not chosen."""
+        wanted = frozenset(slot for slot in slots if slot in self.cells)
+        selected = self.selected - wanted if wanted <= self.selected else self.selected | wanted
+        return replace(self, selected=selected)
+
+    def with_options(self, overrides: Mapping[str, Any]) -> Draft:
+        """Returns the draft with other options; what is chosen stays chosen where it still exists.
+
+        Args:
+            overrides: By key of a plan; ``None`` takes the preset's again.
+
+        Raises:
+            UserError: An option is wrong.
+        """
+        merged = {key: value for key, value in {**self.overrides, **overrides}.items() if value is not None}
+        made = make_draft(self.catalog, self.source, merged, self.gpu)
+        return replace(made, selected=frozenset(slot for slot in self.selected if slot in made.cells))
+
+    def with_selection_of(self, slots: Iterable[Slot]) -> Draft:
+        """Returns the draft with exactly these slots chosen; those that it has not are left out."""
+        return replace(self, selected=frozenset(slot for slot in slots if slot in self.cells))
+
+    def to_run(self, slots: Iterable[Slot]) -> dict[str, Any]:
+        """Returns the flags with which ``sdtui run`` measures these slots of it, by key of a plan."""
+        wanted = [slot for slot in self.cells if slot in frozenset(slots)]
+        lists: dict[str, Any] = {
+            "pipelines": _unique(slot.pipeline for slot in wanted),
+            "modes": _unique(slot.mode for slot in wanted),
+            "environments": _unique(slot.environment for slot in wanted),
+            "batch_sizes": _unique(slot.batch_size for slot in wanted),
+        }
+        product = len(lists["pipelines"]) * len(lists["modes"]) * len(lists["environments"]) * len(lists["batch_sizes"])
+        slots_key = {"slots": [str(slot) for slot in wanted]} if len(wanted) < product else {}
+        return {**self.overrides, **lists, **slots_key}
+
+
+def make_draft(catalog: Catalog, source: str, overrides: Mapping[str, Any], gpu: bool) -> Draft:
+    """Makes a draft of a preset or plan file, its cells selected.
+
+    Args:
+        catalog: What there is to measure.
+        source: Name of a preset, or path of a plan file.
+        overrides: By key of a plan; lists of modes, environments and batch sizes are what is shown.
+        gpu: Whether there is a usable GPU.
+
+    Raises:
+        UserError: Something in them is wrong.
+    """
+    plan = resolve_plan(catalog, source, overrides, gpu)
+    catalog = catalog.with_own(plan.mode_definitions, plan.pipeline_definitions, source, Path())
+    batch_sizes = tuple(sorted({*plan.batch_sizes, *(catalog.presets[DEFAULT_PRESET].batch_sizes or ())}))
+    modes = plan.modes if "modes" in overrides else _with_modes_of_page(catalog, plan.modes)
+    shown = replace(plan, modes=modes, batch_sizes=batch_sizes)
+    cells, unfit = _expand_each(shown, catalog)
+    draft = Draft(
+        catalog=catalog,
+        source=source,
+        overrides=dict(overrides),
+        gpu=gpu,
+        plan=plan,
+        pipelines=tuple(catalog.pipelines),
+        columns=tuple(Column(mode, environment) for mode in modes for environment in plan.environments),
+        batch_sizes=batch_sizes,
+        cells=cells,
+        unfit=unfit,
+    )
+    return draft.with_selection_of(cell.slot for cell in expand(plan, catalog))
+
+
+def _with_modes_of_page(catalog: Catalog, modes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*(catalog.presets[DEFAULT_PRESET].modes or ()), *modes)))
+
+
+def _expand_each(plan: Plan, catalog: Catalog) -> tuple[dict[Slot, Cell], dict[str, str]]:
+    """Expands pipeline by pipeline, so that one that the options do not fit takes no other with it."""
+    cells: dict[Slot, Cell] = {}
+    unfit: dict[str, str] = {}
+    for pipeline in catalog.pipelines:
+        try:
+            found = expand(replace(plan, pipelines=(pipeline,)), catalog)
+        except UserError as error:
+            unfit[pipeline] = str(error)
+        else:
+            cells.update((cell.slot, cell.without_configs()) for cell in found)
+    return cells, unfit
+
+
+def _unique(values: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))

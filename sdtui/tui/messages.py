@@ -1,0 +1,56 @@
+"""What threads and widgets post. Facts are past tense; wishes end in Requested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.message import Message
+
+from sdtui.model.machine import Interpreter, Machine
+from sdtui.tui.snapshot import CellView, RunView
+
+
+class RunChanged(Message):
+    """The followed run has moved on; a later one replaces one that waits."""
+
+    def __init__(self, view: RunView) -> None:
+        super().__init__()
+        self.view = view
+
+    def can_replace(self, message: Message) -> bool:
+        """Whether this one makes the other needless."""
+        return isinstance(message, RunChanged)
+
+
+class RunLaunched(Message):
+    """A supervisor holds a new or resumed run."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+
+class LaunchRefused(Message):
+    """A run could not be started."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class MachineSeen(Message):
+    """The machine, its device and the environments were looked up; ``problem`` says what is wrong with them."""
+
+    def __init__(self, machine: Machine | None, environments: tuple[Interpreter, ...], problem: str = "") -> None:
+        super().__init__()
+        self.machine = machine
+        self.environments = environments
+        self.problem = problem
+
+
+class ResultsFound(Message):
+    """Earlier runs hold results of cells: the newest of each, by id."""
+
+    def __init__(self, cells: dict[str, CellView]) -> None:
+        super().__init__()
+        self.cells = cells

@@ -1,0 +1,157 @@
+"""The home screen: the matrix, what the cursor is on, and the run that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Footer, Input
+
+from sdtui.model.cell import Slot
+from sdtui.tui.board import make_board
+from sdtui.tui.detail import describe
+from sdtui.tui.heading import batch_strip, first_words, top_line
+from sdtui.tui.widgets.lines import Lines
+from sdtui.tui.widgets.matrix import Matrix
+
+if TYPE_CHECKING:
+    from sdtui.tui.app import Dashboard
+
+
+class Home(Screen[None]):
+    """The matrix with its detail pane, and the live panel while a run goes on."""
+
+    app: Dashboard
+
+    BINDINGS = [
+        Binding("up,k", "move(-1, 0)", "up", show=False, id="move.up"),
+        Binding("down,j", "move(1, 0)", "down", show=False, id="move.down"),
+        Binding("left,h", "move(0, -1)", "left", show=False, id="move.left"),
+        Binding("right,l", "move(0, 1)", "right", show=False, id="move.right"),
+        Binding("space", "select('cell')", "select", id="select.cell"),
+        Binding("a", "select('row')", "row", id="select.row"),
+        Binding("A", "select('column')", "column", id="select.column"),
+        Binding("b", "batch", "batch", id="batch.next"),
+        Binding("r", "run", "run", id="run.start"),
+        Binding("slash", "filter", "filter", show=False, id="filter"),
+        Binding("q", "quit", "quit", id="quit"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch_size: int | None = self.app.draft.batch_sizes[0]
+        self.wanted = ""
+
+    def compose(self) -> ComposeResult:
+        """Lays out the screen."""
+        yield Lines(id="top")
+        yield Lines(id="strip")
+        with Container(id="body"):
+            yield Matrix(id="matrix")
+            yield Lines(id="detail")
+        yield Input(id="filter", placeholder="pipeline or mode", compact=True)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Shows what is known so far."""
+        self.matrix.focus()
+        self.query_one("#filter").display = False
+        self.show()
+
+    @property
+    def matrix(self) -> Matrix:
+        """The matrix."""
+        return self.query_one(Matrix)
+
+    # ----------------------------------------------------------------------------------------------------- showing
+
+    def show(self) -> None:
+        """Draws what has changed."""
+        if not self.is_mounted:
+            return
+        if self.batch_size is not None and self.batch_size not in self.app.draft.batch_sizes:
+            self.batch_size = self.app.draft.batch_sizes[0]
+        self.matrix.board = make_board(self.app.draft, self.app.cells, self._torch(), self.batch_size, self.wanted)
+        self.query_one("#top", Lines).show(top_line(self.app.draft, self.app.machine, self.app.run_view))
+        self.query_one("#strip", Lines).show(batch_strip(self.app.draft, self.batch_size, self.wanted))
+        self._show_detail()
+
+    def _torch(self) -> dict[str, str | None]:
+        seen = self.app.machine.environments if self.app.machine else ()
+        known = {each.name: each.packages.get("torch") for each in seen}
+        return {**known, **(self.app.run_view.torch if self.app.run_view else {})}
+
+    def _show_detail(self) -> None:
+        square = self.matrix.square
+        detail = self.query_one("#detail", Lines)
+        if square is None or (not self.app.results and self.app.run_view is None and not self.app.draft.selected):
+            detail.show(first_words())
+        else:
+            detail.show(describe(self.app.draft, self.app.cells, square.slot))
+
+    def on_matrix_moved(self) -> None:
+        """Tells of the square under the cursor."""
+        self._show_detail()
+
+    def on_matrix_clicked(self) -> None:
+        """Chooses the square."""
+        self.action_select("cell")
+
+    # ----------------------------------------------------------------------------------------------------- actions
+
+    def action_move(self, rows: int, columns: int) -> None:
+        """Moves the cursor."""
+        self.matrix.action_move(rows, columns)
+
+    def action_select(self, what: str) -> None:
+        """Chooses, or no longer chooses, a square, its row or its column."""
+        self.app.draft = self.app.draft.toggled(self._slots(what))
+        self.show()
+
+    def _slots(self, what: str) -> Iterable[Slot]:
+        row, column = self.matrix.cursor
+        rows = self.matrix.board.rows
+        if not rows:
+            return []
+        if what == "row":
+            return [square.slot for square in rows[row].squares]
+        if what == "column":
+            return [each.squares[column].slot for each in rows]
+        return [rows[row].squares[column].slot]
+
+    def action_batch(self) -> None:
+        """Shows the next batch size; after the last all of them."""
+        sizes: list[int | None] = [*self.app.draft.batch_sizes, None]
+        self.batch_size = sizes[(sizes.index(self.batch_size) + 1) % len(sizes)]
+        self.show()
+
+    def action_run(self) -> None:
+        """Runs what is chosen, or else the square under the cursor."""
+        slots = self.app.draft.chosen or [slot for slot in self._slots("cell") if slot in self.app.draft.cells]
+        if slots:
+            self.notify(f"starting {len(slots)} {'cell' if len(slots) == 1 else 'cells'} …", timeout=3)
+            self.app.start(slots)
+
+    def action_filter(self) -> None:
+        """Asks for a text that rows or columns must hold."""
+        asked = self.query_one("#filter", Input)
+        asked.display = True
+        asked.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filters while it is typed."""
+        self.wanted = event.value
+        self.show()
+
+    def on_input_submitted(self) -> None:
+        """Goes back to the matrix."""
+        self.query_one("#filter").display = False
+        self.matrix.focus()
+
+    async def action_quit(self) -> None:
+        """Leaves; a run goes on."""
+        self.app.exit()

@@ -1,0 +1,274 @@
+"""From a run's events to the snapshots that screens draw."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sdtui.flags import BENIGN, Flag, flags
+from sdtui.model.events import (
+    WAITING,
+    CellChecked,
+    CellFinished,
+    CellStarted,
+    Stamped,
+    Step,
+    Telemetry,
+)
+from sdtui.model.results import CellSummary, StageSummary
+from sdtui.progress import cell_remaining_s, progress_of, rate_of, recent_steps
+from sdtui.records import CellRecord, RunRecord
+from sdtui.report import text
+from sdtui.report.merge import Result, results_of
+from sdtui.tui.snapshot import CellView, LiveView, RunView
+
+TRACED_STEPS = 240
+"""How many of the latest steps a live view holds."""
+KEPT_STEPS = 20_000
+"""How many steps of a running cell are kept; older ones are in the journal, and in no live figure."""
+HISTORY = 240
+"""How many readings of each gauge a live view holds, one per view."""
+GRAPHED = ("gpu_utilisation_percent", "vram_used_mib", "power_w", "sm_clock_mhz", "temperature_c", "cpu_percent")
+"""The telemetry fields with a history."""
+
+
+class RunReducer:
+    """Takes in a run's events and makes views of it. It keeps raw samples of the running cell alone.
+
+    Attributes:
+        record: The run, as far as it was read; samples of finished cells are left out.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.record = RunRecord(folder)
+        self._cells: dict[str, CellView] = {}
+        self._gauges: dict[str, Any] = {}
+        self._history: dict[str, deque[float | None]] = {}
+        self._peak_vram_mib: float | None = None
+
+    def apply(self, stamped: Stamped) -> None:
+        """Takes in the next event."""
+        self.record.apply(stamped)
+        event = stamped.event
+        if isinstance(event, CellStarted):
+            self._forget_gauges()
+            self._cells.pop(event.cell, None)
+        elif isinstance(event, Telemetry):
+            self._take_telemetry(event)
+        elif isinstance(event, Step):
+            _bound(self.record.cells[event.cell].steps)
+        elif isinstance(event, (CellFinished, CellChecked)):
+            self._finish(event.cell)
+
+    def view(self, now: float, state: str) -> RunView:
+        """Returns the run as it stands.
+
+        Args:
+            now: Unix seconds; of a replay, as it was then.
+            state: As `sdtui.runs.Listed` words it.
+        """
+        record, progress = self.record, progress_of(self.record, now)
+        sitting = record.sittings[-1] if record.sittings else None
+        alive = state in ("running", "waiting")
+        current = progress.current if alive else None
+        live = self._live(current, now) if current else None
+        cells = {cell: self._cell(cell, live) for cell in record.cells}
+        ended = sitting.finished_at if sitting else None
+        return RunView(
+            folder=record.path,
+            id=record.id,
+            state=state,
+            machine=sitting.started.machine if sitting else None,
+            torch={each.name: each.packages.get("torch") for each in sitting.started.environments} if sitting else {},
+            cells=cells,
+            live=live,
+            done=progress.done,
+            total=progress.total,
+            unit=progress.unit,
+            elapsed_s=max(0.0, (ended or now) - sitting.started_at) if sitting else 0.0,
+            remaining_s=progress.remaining_s if alive else None,
+            how_sure=progress.how_sure,
+            message=self._message(progress.done, progress.total) if alive and live is None else "",
+            reason=sitting.finished.reason if sitting and sitting.finished else "",
+        )
+
+    # ------------------------------------------------------------------------------------------------------ cells
+
+    def _finish(self, cell: str) -> None:
+        """Makes a finished cell's view while its samples are there, then lets go of them."""
+        record = self.record.cells.get(cell)
+        if record is None or record.finished is None:
+            return
+        before = self._cells.get(cell)
+        self._cells[cell] = finished_view(self.record, record, before.flags if before else None)
+        if self.record.processes == 1 and not record.others:
+            record.steps.clear()
+            record.telemetry.clear()
+
+    def _cell(self, cell: str, live: LiveView | None) -> CellView:
+        record = self.record.cells[cell]
+        if live is not None and live.cell == cell:
+            return CellView(record.spec, "running", _progress_words(live))
+        return self._cells.get(cell) or CellView(record.spec, "queued", "")
+
+    def _message(self, done: int, total: int) -> str:
+        sitting = self.record.sittings[-1] if self.record.sittings else None
+        if sitting and self.record.logs:
+            t, log = self.record.logs[-1]
+            if t >= sitting.started_at and log.message.startswith(WAITING):
+                return log.message
+        return "starting" if done < total or not total else "writing the report"
+
+    # ------------------------------------------------------------------------------------------------------- live
+
+    def _forget_gauges(self) -> None:
+        self._gauges, self._history, self._peak_vram_mib = {}, {}, None
+
+    def _take_telemetry(self, event: Telemetry) -> None:
+        self._gauges.update(event.changed)
+        used = event.changed.get("vram_used_mib")
+        if used is not None:
+            self._peak_vram_mib = max(used, self._peak_vram_mib or 0.0)
+
+    def _live(self, cell: CellRecord, now: float) -> LiveView:
+        entered, phase = (cell.phases[-1][0], cell.phases[-1][1]) if cell.phases else (cell.started or now, None)
+        steps = recent_steps(cell)
+        trace = _trace(cell)
+        for name in GRAPHED:
+            if name in self._gauges:
+                self._history.setdefault(name, deque(maxlen=HISTORY)).append(self._gauges[name])
+        return LiveView(
+            cell=cell.spec.id,
+            name=cell.name,
+            phase=phase.phase if phase else "launch",
+            phase_s=max(0.0, now - entered),
+            call=steps[-1].call if steps else (phase.call if phase else None),
+            calls=cell.spec.calls,
+            stage=steps[-1].stage if steps and len(cell.spec.stages) > 1 else "",
+            step=steps[-1].step if steps else None,
+            steps=steps[-1].steps if steps else None,
+            latest_ms=steps[-1].ms if steps else None,
+            median_ms=statistics.median(trace) if trace else None,
+            p95_ms=_p95(trace),
+            its=rate_of(steps) if steps else None,
+            trace=trace,
+            gauges=dict(self._gauges),
+            history={name: tuple(values) for name, values in self._history.items()},
+            peak_vram_mib=self._peak_vram_mib,
+            warnings=_warnings(self._gauges),
+            remaining_s=cell_remaining_s(cell, self.record),
+        )
+
+
+def finished_view(run: RunRecord, record: CellRecord, known_flags: tuple[Flag, ...] | None = None) -> CellView:
+    """Returns the view of a cell that has an ending, or of a process of it.
+
+    Args:
+        run: The cell's.
+        record: With its samples, unless ``known_flags`` are given.
+        known_flags: Raised before by the samples; ``differs`` is judged anew.
+    """
+    from sdtui.report.detail import ending
+
+    result = next(each for each in results_of(run) if each.record is record)
+    summary = _summary(result)
+    its = tuple(stage.loop_its for stage in summary.stages)
+    ended = result.ending
+    return CellView(
+        spec=record.spec,
+        state="finished" if ended else "queued",
+        text=text.outcome(result.status, result.call, its) if ended else text.rates(its),
+        status=result.status,
+        its=its,
+        loop_s=_loop_s(summary, len(record.spec.stages)),
+        ended=ending(result),
+        reason=result.reason,
+        flags=_flags(result, known_flags),
+        summary=summary,
+        torch=result.torch,
+        device=result.device,
+        run=run.path,
+    )
+
+
+def _summary(result: Result) -> CellSummary:
+    """One process's as its supervisor stored it, which costs nothing; several are pooled."""
+    finished = result.record.finished
+    stored = finished.summary if finished else None
+    return stored if stored and len(result.processes) == 1 else result.summary
+
+
+def _flags(result: Result, known: tuple[Flag, ...] | None) -> tuple[Flag, ...]:
+    check = result.check
+    if known is None:
+        if len(result.processes) > 1:
+            return result.flags
+        return flags(result.record, _summary(result), result.gpu, check)
+    differs = [Flag("differs", check.reason)] if check and check.verdict == "failed" else []
+    return (*differs, *(flag for flag in known if flag.name != "differs"))
+
+
+def _loop_s(summary: CellSummary, stages: int) -> float | None:
+    timed = [stage for stage in summary.stages if stage.loop_its > 0]
+    return sum(_loop_of(stage) for stage in timed) if len(timed) == stages else None
+
+
+def _loop_of(stage: StageSummary) -> float:
+    return stage.steps / stage.loop_its
+
+
+def _progress_words(live: LiveView) -> str:
+    """Writes ``measure 2/3 62 %``; phases without steps by their name and seconds."""
+    if live.step is None or not live.steps or live.call is None:
+        return f"{live.phase} {live.phase_s:.0f} s"
+    stage = f" {live.stage}" if live.stage else ""
+    return f"{live.phase} {live.call}/{live.calls}{stage} {100 * live.step // live.steps} %"
+
+
+def _trace(cell: CellRecord) -> tuple[float, ...]:
+    if not cell.steps:
+        return ()
+    last = cell.steps[-1]
+    least = min(last.call, 2)
+    latest = cell.steps[-TRACED_STEPS:]
+    return tuple(step.ms for step in latest if step.stage == last.stage and step.call >= least)
+
+
+def _p95(values: tuple[float, ...]) -> float | None:
+    if len(values) < 2:
+        return values[0] if values else None
+    return statistics.quantiles(values, n=20, method="inclusive")[-1]
+
+
+def _bound(steps: list[Step]) -> None:
+    if len(steps) > 2 * KEPT_STEPS:
+        del steps[:-KEPT_STEPS]
+
+
+def _warnings(gauges: Mapping[str, Any]) -> tuple[str, ...]:
+    found = []
+    reasons = [reason for reason in gauges.get("clock_event_reasons") or () if reason not in BENIGN]
+    if reasons:
+        found.append("throttled: " + ", ".join(reason.replace("_", " ") for reason in reasons))
+    others = gauges.get("other_processes")
+    if others:
+        found.append(f"contended: {others} other {'process' if others == 1 else 'processes'} on the GPU")
+    return tuple(found)
+
+
+def read_view(folder: Path) -> RunView:
+    """Reads a whole run that nobody writes to.
+
+    Raises:
+        UserError: It holds no readable journal.
+    """
+    from sdtui import runs
+
+    reducer = RunReducer(folder)
+    for stamped in runs.Tail(folder).poll():
+        reducer.apply(stamped)
+    return reducer.view(time.time(), runs.listed(folder).state)

@@ -1,0 +1,31 @@
+"""The home screen over recorded runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sdtui import settings
+from sdtui.catalog.load import load_catalog
+from sdtui.tui.app import Dashboard, Opening
+from sdtui.tui.screens.home import Home
+
+RECORDED = Path(__file__).parents[1] / "fixtures" / "runs" / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path) -> Dashboard:
+    return Dashboard(Opening(tmp_path, load_catalog(settings.config_dir()), gpu=True, follow=RECORDED))
+
+
+async def test_a_recorded_run_fills_the_matrix(dashboard: Dashboard) -> None:
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await dashboard.workers.wait_for_complete()
+        await pilot.pause()
+        screen = dashboard.screen
+        assert isinstance(screen, Home)
+        txt2img = screen.matrix.board.rows[0]
+
+        assert [square.kind for square in txt2img.squares] == ["ok", "ok"]
+        assert txt2img.squares[1].note == "4.27×"
