@@ -14,7 +14,7 @@ from textual.widgets import Footer, Input
 from sdtui.model.cell import Slot
 from sdtui.tui.board import make_board
 from sdtui.tui.detail import describe
-from sdtui.tui.heading import batch_strip, first_words, top_line
+from sdtui.tui.heading import batch_strip, first_words, live_lines, run_line, top_line
 from sdtui.tui.widgets.lines import Lines
 from sdtui.tui.widgets.matrix import Matrix
 
@@ -52,7 +52,9 @@ class Home(Screen[None]):
         yield Lines(id="strip")
         with Container(id="body"):
             yield Matrix(id="matrix")
+            yield Lines(id="live")
             yield Lines(id="detail")
+        yield Lines(id="run")
         yield Input(id="filter", placeholder="pipeline or mode", compact=True)
         yield Footer(compact=True, show_command_palette=False)
 
@@ -78,7 +80,16 @@ class Home(Screen[None]):
         self.matrix.board = make_board(self.app.draft, self.app.cells, self._torch(), self.batch_size, self.wanted)
         self.query_one("#top", Lines).show(top_line(self.app.draft, self.app.machine, self.app.run_view))
         self.query_one("#strip", Lines).show(batch_strip(self.app.draft, self.batch_size, self.wanted))
+        self._show_run()
         self._show_detail()
+
+    def _show_run(self) -> None:
+        run = self.app.run_view
+        self.set_class(run is not None and run.is_live, "-live")
+        self.query_one("#run").display = run is not None
+        if run is not None:
+            self.query_one("#run", Lines).show(run_line(run))
+            self.query_one("#live", Lines).show(live_lines(run.live))
 
     def _torch(self) -> dict[str, str | None]:
         seen = self.app.machine.environments if self.app.machine else ()
