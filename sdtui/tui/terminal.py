@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 
 
 def over_ssh(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether the terminal is at the other end of an SSH connection."""
     return bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY"))
+
+
+def draws_unicode(encoding: str | None = None, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the terminal shows Unicode's blocks and dots.
+
+    Args:
+        encoding: In which it is written to; ``None`` is that of standard error, on which the dashboard is drawn.
+        environ: ``LC_ALL`` overrides what Python assumes of a plain locale; ``TERM`` names kinds without such glyphs.
+    """
+    if encoding is None:
+        encoding = sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
+    locale = environ.get("LC_ALL", "").lower().replace("-", "")
+    if locale and "utf8" not in locale:
+        return False
+    return encoding.lower().startswith("utf") and environ.get("TERM") not in ("dumb", "linux")
