@@ -18,6 +18,7 @@ from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
 from sdtui.tui import bridge
 from sdtui.tui.draft import Draft, make_draft
+from sdtui.tui.heading import LEAST
 from sdtui.tui.messages import LaunchRefused, MachineSeen, ResultsFound, RunChanged, RunLaunched
 from sdtui.tui.screens.home import Home
 from sdtui.tui.snapshot import CellView, RunView
@@ -60,8 +61,8 @@ class Dashboard(App[None]):
         _HERE / "screens" / "home.tcss",
         *sorted((_HERE / "widgets").glob("*.tcss")),
     ]
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (150, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-short"), (30, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-cramped"), (LEAST[0], "-narrow"), (100, "-medium"), (150, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST[1], "-short"), (30, "-tall")]
 
     def __init__(self, opening: Opening) -> None:
         super().__init__()

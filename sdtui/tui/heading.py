@@ -9,6 +9,8 @@ from sdtui.tui.draft import Draft
 from sdtui.tui.messages import MachineSeen
 from sdtui.tui.snapshot import LiveView, RunView
 
+LEAST = (60, 16)
+"""Columns and rows that the matrix needs; the app's breakpoints are there."""
 _GAP = " · "
 
 
@@ -73,4 +75,12 @@ def live_lines(live: LiveView | None) -> Text:
     step = f"step {live.step or '–'}/{live.steps or '–'}"
     lines = [f"{live.name}: {live.phase}, call {live.call or '–'} of {live.calls}, {step}"]
     lines.append(f"{live.latest_ms or 0:.1f} ms now, {live.median_ms or 0:.1f} median, {live.its or 0:.2f} it/s")
+    return Text("\n".join(lines))
+
+
+def too_small(width: int, height: int, run: RunView | None) -> Text:
+    """Returns what a terminal shows that has no room for the matrix."""
+    lines = [f"sdtui needs {LEAST[0]}×{LEAST[1]} characters.", f"This terminal has {width}×{height}.", "q quits."]
+    if run is not None:
+        lines += ["", run_line(run).plain.strip()]
     return Text("\n".join(lines))

@@ -29,3 +29,18 @@ async def test_a_recorded_run_fills_the_matrix(dashboard: Dashboard) -> None:
 
         assert [square.kind for square in txt2img.squares] == ["ok", "ok"]
         assert txt2img.squares[1].note == "4.27×"
+
+
+async def test_a_terminal_that_is_too_small_says_so_and_recovers(dashboard: Dashboard) -> None:
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await pilot.resize_terminal(40, 12)
+        await pilot.pause()
+        small = dashboard.screen.query_one("#small")
+        assert small.display
+        assert "needs 60×16" in str(small.render())
+        assert not dashboard.screen.query_one("#body").display
+
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert not small.display
+        assert dashboard.screen.query_one("#body").display

@@ -14,7 +14,7 @@ from textual.widgets import Footer, Input
 from sdtui.model.cell import Slot
 from sdtui.tui.board import make_board
 from sdtui.tui.detail import describe
-from sdtui.tui.heading import batch_strip, first_words, live_lines, run_line, top_line
+from sdtui.tui.heading import batch_strip, first_words, live_lines, run_line, too_small, top_line
 from sdtui.tui.widgets.lines import Lines
 from sdtui.tui.widgets.matrix import Matrix
 
@@ -48,6 +48,7 @@ class Home(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lays out the screen."""
+        yield Lines(id="small")
         yield Lines(id="top")
         yield Lines(id="strip")
         with Container(id="body"):
@@ -82,6 +83,10 @@ class Home(Screen[None]):
         self.query_one("#strip", Lines).show(batch_strip(self.app.draft, self.batch_size, self.wanted))
         self._show_run()
         self._show_detail()
+
+    def on_resize(self) -> None:
+        """Says what a terminal lacks that is too small for the matrix."""
+        self.query_one("#small", Lines).show(too_small(*self.size, self.app.run_view))
 
     def _show_run(self) -> None:
         run = self.app.run_view
