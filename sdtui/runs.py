@@ -48,7 +48,7 @@ def create(runs_dir: Path, device_name: str, host: str, plan_toml: str) -> Path:
         UserError: The directory cannot be written.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    name = f"{stamp}-{_slug(host)}-{_slug(device_name)}-{secrets.token_hex(3)}"
+    name = f"{stamp}-{slug(host)}-{slug(device_name)}-{secrets.token_hex(3)}"
     folder = runs_dir / name
     try:
         complete(folder)
@@ -290,7 +290,8 @@ def _last_event(folder: Path) -> Event | None:
     return None
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """Returns a name as paths hold it: lower case, without makers, at most 24 characters."""
     cleaned = re.sub(r"\b(NVIDIA|GeForce|Tesla|AMD|Intel|CPU|Processor)\b|\(R\)|\(TM\)|@.*", " ", text)
     words = re.sub(r"[^A-Za-z0-9]+", "-", cleaned).strip("-").lower()
     return words[:24].rstrip("-") or "device"

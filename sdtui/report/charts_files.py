@@ -13,7 +13,7 @@ from sdtui.report import charts as report_charts
 from sdtui.report.charts_canvas import png, svg
 from sdtui.report.cost import Price
 from sdtui.report.markdown import markdown
-from sdtui.report.render import FORMATS, is_open_elsewhere, save
+from sdtui.report.render import FORMATS, charts_folder, is_open_elsewhere, save
 
 
 def save_with_charts(
@@ -42,7 +42,7 @@ def save_with_charts(
         raise UserError("--charts: charts are files beside the Markdown; name it with -o F.md")
     if not output.parent.is_dir():
         raise UserError(f"-o {output}: no folder '{output.parent}'")
-    folder = output.with_name(f"{output.stem}-charts")
+    folder = charts_folder(output)
     charts = report_charts.build(records, reference, f"{quote(folder.name)}/")
     content = markdown(records, reference, price, charts)
     for chart in charts:

@@ -73,6 +73,11 @@ def uncompared(records: Sequence[RunRecord], reference: str | None) -> list[str]
     return [] if comparisons else comparison.uncompared(built, comparisons)
 
 
+def charts_folder(output: Path) -> Path:
+    """Returns where the charts of a Markdown report lie: beside it, named like it."""
+    return output.with_name(f"{output.stem}-charts")
+
+
 def save(content: str, path: Path) -> None:
     """Writes a report to a file that a person named, whole or not at all.
 

@@ -19,9 +19,20 @@ from sdtui.model.errors import UserError
 from sdtui.tui import bridge
 from sdtui.tui.draft import Draft, make_draft
 from sdtui.tui.heading import LEAST
-from sdtui.tui.messages import LaunchRefused, MachineSeen, ResultsFound, RunChanged, RunLaunched
+from sdtui.tui.messages import (
+    LaunchRefused,
+    MachineSeen,
+    ReportRefused,
+    ReportWritten,
+    ResultsFound,
+    RunChanged,
+    RunLaunched,
+    TablesReady,
+)
+from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.home import Home
 from sdtui.tui.snapshot import CellView, RunView
+from sdtui.tui.terminal import copied_words
 
 _HERE = Path(__file__).parent
 
@@ -153,6 +164,24 @@ class Dashboard(App[None]):
         """Fills the matrix with what earlier runs measured."""
         self.results = {**message.cells, **self.results}
         self._changed()
+
+    def on_report_written(self, message: ReportWritten) -> None:
+        """Says where the export lies."""
+        self.notify(str(message.path), title="report written", timeout=12, markup=False)
+        if isinstance(self.screen, Export):
+            self.screen.dismiss()
+
+    def on_report_refused(self, message: ReportRefused) -> None:
+        """Says why there is none, where it was asked for if that is still open."""
+        if isinstance(self.screen, Export):
+            self.screen.refused(message.reason)
+        else:
+            self.notify(message.reason, title="not exported", severity="error", timeout=15, markup=False)
+
+    def on_tables_ready(self, message: TablesReady) -> None:
+        """Copies tables to the terminal's clipboard."""
+        self.copy_to_clipboard(message.markdown)
+        self.notify(copied_words(message.markdown), title="tables copied as Markdown", timeout=8, markup=False)
 
     def _changed(self) -> None:
         for screen in self.screen_stack:

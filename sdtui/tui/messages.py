@@ -54,3 +54,27 @@ class ResultsFound(Message):
     def __init__(self, cells: dict[str, CellView]) -> None:
         super().__init__()
         self.cells = cells
+
+
+class ReportWritten(Message):
+    """An export lies in this file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+
+class ReportRefused(Message):
+    """An export could not be made."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class TablesReady(Message):
+    """The tables of a report, as Markdown, are there to be copied."""
+
+    def __init__(self, markdown: str) -> None:
+        super().__init__()
+        self.markdown = markdown

@@ -25,3 +25,11 @@ def draws_unicode(encoding: str | None = None, environ: Mapping[str, str] = os.e
     if locale and "utf8" not in locale:
         return False
     return encoding.lower().startswith("utf") and environ.get("TERM") not in ("dumb", "linux")
+
+
+def copied_words(text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Returns what to say of a text that was put on the clipboard by OSC 52, which no terminal acknowledges."""
+    lines = f"{text.count(chr(10))} lines"
+    if environ.get("TMUX"):
+        return f"{lines}; inside tmux this needs 'set -g set-clipboard on'. Else write the file and fetch it."
+    return f"{lines}; where the terminal takes none (OSC 52), write the file and fetch it."

@@ -14,7 +14,9 @@ from textual.widgets import Footer, Input
 from sdtui.model.cell import Slot
 from sdtui.tui.board import make_board
 from sdtui.tui.detail import describe
+from sdtui.tui.exporting import subject_of
 from sdtui.tui.heading import batch_strip, first_words, live_lines, run_line, too_small, top_line
+from sdtui.tui.screens.export import Export
 from sdtui.tui.widgets.lines import Lines
 from sdtui.tui.widgets.matrix import Matrix
 
@@ -37,6 +39,7 @@ class Home(Screen[None]):
         Binding("A", "select('column')", "column", id="select.column"),
         Binding("b", "batch", "batch", id="batch.next"),
         Binding("r", "run", "run", id="run.start"),
+        Binding("e", "export", "export", id="export"),
         Binding("slash", "filter", "filter", show=False, id="filter"),
         Binding("q", "quit", "quit", id="quit"),
     ]
@@ -151,6 +154,14 @@ class Home(Screen[None]):
         if slots:
             self.notify(f"starting {len(slots)} {'cell' if len(slots) == 1 else 'cells'} …", timeout=3)
             self.app.start(slots)
+
+    def action_export(self) -> None:
+        """Opens the export of the run that is shown, else of the runs that the figures come from."""
+        subject = subject_of(self.app.run_view, self.app.cells)
+        if subject is None:
+            self.notify("nothing to export yet: r measures what is selected", timeout=5)
+        else:
+            self.app.push_screen(Export(subject))
 
     def action_filter(self) -> None:
         """Asks for a text that rows or columns must hold."""
