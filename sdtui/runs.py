@@ -29,6 +29,8 @@ from sdtui.records import RunRecord
 JOURNAL = "events.jsonl"
 PLAN = "plan.toml"
 LOCK = "lock"
+CHUNK_BYTES = 1 << 18
+"""How much of a journal is in memory at once while it is read."""
 _TAIL_BYTES = 16384
 
 
@@ -141,17 +143,24 @@ class Tail:
         self._offset = 0
 
     def poll(self) -> Iterator[Stamped]:
-        """Yields new events. A torn last line waits (a further sitting may cut it off); another schema's is skipped."""
+        """Yields the events that are new when it is called, and reads little ahead of them.
+
+        A torn last line waits (a further sitting may cut it off); another schema's is skipped. What is left when the
+        caller stops is yielded by the next poll.
+        """
         with open(self._path, "rb") as file:
+            left = file.seek(0, os.SEEK_END) - self._offset
             file.seek(self._offset)
-            chunk = file.read()
-        *lines, torn = chunk.split(b"\n")
-        self._offset += len(chunk) - len(torn)
-        for line in lines:
-            try:
-                yield from_line(line)
-            except DecodeError:
-                continue
+            torn = b""
+            while left > 0 and (chunk := file.read(min(left, CHUNK_BYTES))):
+                left -= len(chunk)
+                *lines, torn = (torn + chunk).split(b"\n")
+                for line in lines:
+                    self._offset += len(line) + 1
+                    try:
+                        yield from_line(line)
+                    except DecodeError:
+                        continue
 
 
 def read(folder: Path) -> RunRecord:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,52 @@ def test_a_tail_survives_that_a_torn_line_is_cut_off(folder: Path) -> None:
     again = runs.Journal(folder)
     again.append(log("b"))
     assert messages(tail) == ["b"]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1000])
+def test_a_tail_reads_in_chunks_of_any_size(folder: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(runs, "CHUNK_BYTES", chunk)
+    journal, tail = runs.Journal(folder), runs.Tail(folder)
+    texts = ["a", "é" * 100, "", "b"]
+    for text in texts:
+        journal.append(log(text))
+    with open(folder / runs.JOURNAL, "ab") as file:
+        file.write(b'{"v":1,"t":1.0,"kind":"log","message":"torn')
+    assert messages(tail) == texts
+    assert messages(tail) == []
+    with open(folder / runs.JOURNAL, "ab") as file:
+        file.write(b'"}\n')
+    assert messages(tail) == ["torn"]
+
+
+def test_a_tail_has_a_part_of_a_long_journal_in_memory(folder: Path) -> None:
+    line = runs.to_line(runs.Stamped(1.0, log("x" * 1000)))
+    (folder / runs.JOURNAL).write_text(line * 20_000)
+    tracemalloc.start()
+    count = sum(1 for _ in runs.Tail(folder).poll())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 20_000
+    assert peak < 8 * runs.CHUNK_BYTES < len(line) * count / 4
+
+
+def test_a_poll_that_is_left_early_is_gone_on_with(folder: Path) -> None:
+    journal, tail = runs.Journal(folder), runs.Tail(folder)
+    for text in "abc":
+        journal.append(log(text))
+    assert next(tail.poll()).event == log("a")
+    assert messages(tail) == ["b", "c"]
+
+
+def test_a_poll_ends_with_what_was_there_when_it_began(folder: Path) -> None:
+    journal, tail = runs.Journal(folder), runs.Tail(folder)
+    journal.append(log("0"))
+    found = []
+    for stamped in tail.poll():
+        found.append(stamped.event)
+        journal.append(log(str(len(found))))
+    assert found == [log("0")]
+    assert messages(tail) == ["1"]
 
 
 def test_a_torn_last_line_is_ignored_and_then_cut_off_wherever_it_was_torn(tmp_path: Path, run: Path) -> None:
