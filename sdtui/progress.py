@@ -110,6 +110,9 @@ def _rest_of_calls_s(cell: CellRecord, calls: int) -> float | None:
     for stage in cell.spec.stages:
         taken = [step for step in cell.steps if step.stage == stage.name]
         pace_ms = statistics.median(step.ms for step in (taken or cell.steps)[-RECENT_STEPS:])
-        steps = taken[-1].steps if taken else stage.steps
-        rest_ms += max(0, calls * steps - len(taken)) * pace_ms
+        steps, done = stage.steps, 0
+        if taken:
+            last = taken[-1]
+            steps, done = last.steps, (last.call - 1) * last.steps + last.step
+        rest_ms += max(0, calls * steps - done) * pace_ms
     return rest_ms / 1000

@@ -11,7 +11,7 @@ import pytest
 from sdtui import runs
 from sdtui.model.events import CellFinished, CellPhase, CellStarted, RunStarted, Stamped, Step
 from sdtui.model.precision import PrecisionRule
-from sdtui.progress import Progress, progress_of, rate_of, recent_steps
+from sdtui.progress import RECENT_STEPS, Progress, progress_of, rate_of, recent_steps
 from sdtui.records import RunRecord
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "runs"
@@ -63,6 +63,16 @@ def test_the_estimate_within_the_last_call_is_close() -> None:
     assert len(steady) == 100
     assert all(left is not None and left <= end - t for t, left in steady), "what follows the steps comes on top"
     assert steady[0][1] == pytest.approx(100 / cell.finished.summary.stages[0].loop_its, rel=0.15)  # type: ignore[union-attr]
+
+
+def test_a_record_that_has_let_go_of_older_steps_tells_as_much() -> None:
+    """As the dashboard's, which keeps the latest alone."""
+    kept = RunRecord(DOCS)
+    for stamped, _, progress in along(DOCS):
+        kept.apply(stamped)
+        if isinstance(stamped.event, Step):
+            del kept.cells[stamped.event.cell].steps[:-RECENT_STEPS]
+        assert progress_of(kept, stamped.t).remaining_s == progress.remaining_s
 
 
 def test_a_finished_cell_stands_for_those_to_come() -> None:
