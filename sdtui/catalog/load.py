@@ -88,21 +88,23 @@ def load_catalog(config_dir: Path | None = None) -> Catalog:
     """Reads the shipped catalog and the person's own entries.
 
     Args:
-        config_dir: Holds the person's ``modes/*.toml`` and ``pipelines/*.toml``, where there are any.
+        config_dir: Holds the person's ``modes/*.toml``, ``pipelines/*.toml`` and ``presets/*.toml``, where there are
+            any.
 
     Raises:
         UserError: An entry of the person's own is wrong.
     """
-    presets = {
-        path.stem: check(PresetTable, read_toml(path), str(path))
-        for path in sorted((_SHIPPED / "presets").glob("*.toml"))
-    }
+    presets = _read_presets(_SHIPPED / "presets")
     docs = presets["docs"]
     modes = _in_order(_read_entries(_SHIPPED / "modes", shipped=True), docs.modes or ())
     pipelines = _in_order(_read_entries(_SHIPPED / "pipelines", shipped=True), docs.pipelines or ())
     if config_dir is not None:
         modes |= _read_own(config_dir / "modes", modes)
         pipelines |= _read_own(config_dir / "pipelines", pipelines)
+        own = _read_presets(config_dir / "presets")
+        for name in own:
+            _check_name(name, str(config_dir / "presets" / f"{name}.toml"), name in presets)
+        presets |= own
     return Catalog(
         pipelines={name: _pipeline(name, pipelines) for name in pipelines},
         modes={name: _mode(name, modes) for name in modes},
@@ -144,12 +146,20 @@ def _read_own(folder: Path, shipped: Mapping[str, Entry]) -> dict[str, Entry]:
     return entries
 
 
+def _read_presets(folder: Path) -> dict[str, PresetTable]:
+    return {path.stem: check(PresetTable, read_toml(path), str(path)) for path in sorted(folder.glob("*.toml"))}
+
+
 def _own(name: str, table: Mapping[str, Any], where: str, others: Mapping[str, Entry]) -> Entry:
+    _check_name(name, where, name in others and others[name].shipped)
+    return Entry(table, where, shipped=False)
+
+
+def _check_name(name: str, where: str, shipped: bool) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise UserError(f"{where}: '{name}' is no name; use letters, digits, '-' and '_'")
-    if name in others and others[name].shipped:
+    if shipped:
         raise UserError(f"{where}: sdtui ships a '{name}'; choose another name")
-    return Entry(table, where, shipped=False)
 
 
 def _with_configs(entry: Entry, folder: Path) -> Entry:

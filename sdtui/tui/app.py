@@ -116,6 +116,17 @@ class Dashboard(App[None]):
         earlier = {cell: view for cell, view in self.results.items() if device is None or view.device == device}
         return {**earlier, **(self.run_view.cells if self.run_view else {})}
 
+    def take(self, source: str | None) -> None:
+        """Begins anew with a preset or plan file, its cells selected; ``None`` leaves things as they are."""
+        if source is None:
+            return
+        try:
+            self.draft = make_draft(self.opening.catalog, source, {}, self.opening.gpu)
+        except UserError as error:
+            self.notify(str(error), title="cannot be used here", severity="error", timeout=15)
+        else:
+            self._changed()
+
     # -------------------------------------------------------------------------------------------------------- runs
 
     def start(self, slots: Iterable[Slot]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from textual.message import Message
 
 from sdtui.model.machine import Interpreter, Machine
+from sdtui.tui.offers import Offer
 from sdtui.tui.snapshot import CellView, RunView
 
 
@@ -46,6 +47,14 @@ class MachineSeen(Message):
         self.machine = machine
         self.environments = environments
         self.problem = problem
+
+
+class PlansFound(Message):
+    """The working directory holds plan files."""
+
+    def __init__(self, offers: tuple[Offer, ...]) -> None:
+        super().__init__()
+        self.offers = offers
 
 
 class ResultsFound(Message):

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from textual.app import App
 
+from sdtui import runs
+from sdtui.records import SittingRecord
+from sdtui.tui import bridge
+from sdtui.tui.messages import MachineSeen
+
 GOLDEN = Path(__file__).parent / "golden"
+H100 = Path(__file__).parents[1] / "fixtures" / "runs" / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +25,24 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("NO_COLOR", "LC_ALL", "SSH_CONNECTION", "SSH_TTY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@functools.cache
+def _recorded() -> SittingRecord:
+    return runs.read(H100).sittings[0]
+
+
+@pytest.fixture(autouse=True)
+def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine that is looked up is the one of a recorded run, whatever the tests run on."""
+
+    def look(device: str, environments: Sequence[str], post: bridge.Post) -> None:
+        machine = _recorded().started.machine
+        seen = machine if device != "cpu" else dataclasses.replace(machine, gpu=None)
+        current = _recorded().started.environments[0]
+        post(MachineSeen(seen, tuple(dataclasses.replace(current, name=name) for name in environments)))
+
+    monkeypatch.setattr(bridge, "look", look)
 
 
 @pytest.fixture

@@ -355,6 +355,19 @@ def test_a_persons_own_entries_are_found_and_checked(tmp_path):
         load_catalog(tmp_path)
 
 
+def test_presets_of_ones_own_are_named_like_those_that_are_shipped(tmp_path: Path) -> None:
+    (tmp_path / "presets").mkdir()
+    mine = tmp_path / "presets" / "mine.toml"
+    mine.write_text('description = "Mine"\nmodes = ["bf16"]\nsteps = 20')
+
+    plan = resolve_plan(load_catalog(tmp_path), "mine", {}, gpu_available=True)
+    assert (plan.modes, plan.steps, plan.batch_sizes) == (("bf16",), 20, (1, 4, 16))
+
+    mine.rename(mine.with_name("docs.toml"))
+    with pytest.raises(UserError, match=r"presets/docs\.toml: sdtui ships a 'docs'; choose another name"):
+        load_catalog(tmp_path)
+
+
 def test_a_preset_is_not_taken_for_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -17,6 +17,7 @@ from sdtui.tui.detail import describe
 from sdtui.tui.exporting import subject_of
 from sdtui.tui.heading import batch_strip, first_words, live_lines, run_line, too_small, top_line
 from sdtui.tui.screens.export import Export
+from sdtui.tui.screens.presets import Presets
 from sdtui.tui.widgets.lines import Lines
 from sdtui.tui.widgets.matrix import Matrix
 
@@ -38,6 +39,7 @@ class Home(Screen[None]):
         Binding("a", "select('row')", "row", id="select.row"),
         Binding("A", "select('column')", "column", id="select.column"),
         Binding("b", "batch", "batch", id="batch.next"),
+        Binding("p", "presets", "presets", id="presets.open"),
         Binding("r", "run", "run", id="run.start"),
         Binding("e", "export", "export", id="export"),
         Binding("slash", "filter", "filter", show=False, id="filter"),
@@ -147,6 +149,10 @@ class Home(Screen[None]):
         sizes: list[int | None] = [*self.app.draft.batch_sizes, None]
         self.batch_size = sizes[(sizes.index(self.batch_size) + 1) % len(sizes)]
         self.show()
+
+    def action_presets(self) -> None:
+        """Offers presets and plan files to begin with."""
+        self.app.push_screen(Presets(), self.app.take)
 
     def action_run(self) -> None:
         """Runs what is chosen, or else the square under the cursor."""

@@ -1,0 +1,82 @@
+"""What a person can begin with: presets of the catalog, and plan files in a folder."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdtui.catalog.expand import expand
+from sdtui.catalog.load import Catalog
+from sdtui.catalog.plans import DEFAULT_PRESET, resolve_plan
+from sdtui.catalog.schema import PlanTable
+from sdtui.model.errors import UserError
+from sdtui.model.plan import Plan
+
+MOST_FILES = 100
+"""Plan files of a folder that are looked at, by name."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A preset or a plan file.
+
+    Attributes:
+        source: Name of the preset, or path of the file.
+        description: What it is for, or what it measures.
+        cells: How many it has; 0 where it cannot be used.
+        problem: Why it cannot be used here; empty where it can.
+    """
+
+    source: str
+    description: str
+    cells: int = 0
+    problem: str = ""
+
+
+def presets(catalog: Catalog, gpu: bool) -> tuple[Offer, ...]:
+    """Returns the catalog's presets, ``docs`` first.
+
+    Args:
+        catalog: That holds them.
+        gpu: Whether there is a usable GPU.
+    """
+    names = sorted(catalog.presets, key=lambda name: name != DEFAULT_PRESET)
+    return tuple(_offer(catalog, name, catalog.presets[name].description, gpu) for name in names)
+
+
+def plan_files(folder: Path, catalog: Catalog, gpu: bool) -> Iterator[Offer]:
+    """Yields the plan files of a folder: those whose TOML has a key of a plan.
+
+    Args:
+        folder: Its ``*.toml`` are looked at, not those of folders in it.
+        catalog: What there is to measure.
+        gpu: Whether there is a usable GPU.
+    """
+    for path in sorted(folder.glob("*.toml"))[:MOST_FILES]:
+        if _is_plan(path):
+            yield _offer(catalog, str(path), "", gpu)
+
+
+def _is_plan(path: Path) -> bool:
+    try:
+        keys = tomllib.loads(path.read_text(encoding="utf-8")).keys()
+    except (OSError, ValueError):  # whatever it is, it is no plan
+        return False
+    return bool(keys & PlanTable.model_fields.keys())
+
+
+def _offer(catalog: Catalog, source: str, description: str, gpu: bool) -> Offer:
+    try:
+        plan = resolve_plan(catalog, source, {}, gpu)
+        cells = len(expand(plan, catalog))
+    except UserError as error:
+        problem = str(error).removeprefix(f"{source}: ").removeprefix(f"preset '{source}': ")
+        return Offer(source, description, problem=problem)
+    return Offer(source, description or _words(plan), cells)
+
+
+def _words(plan: Plan) -> str:
+    sizes = ", ".join(map(str, plan.batch_sizes))
+    return f"{', '.join(plan.pipelines)} × {', '.join(plan.modes)}, batch size {sizes}, {plan.scale}, {plan.device}"

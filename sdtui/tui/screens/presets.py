@@ -1,0 +1,101 @@
+"""The list of presets and plan files, one of which the matrix begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import ModalScreen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from sdtui.tui.messages import PlansFound
+from sdtui.tui.offers import Offer, plan_files, presets
+
+if TYPE_CHECKING:
+    from sdtui.tui.app import Dashboard
+
+_LONGEST_NAME = 24
+
+
+class _Offers(OptionList):
+    BINDINGS = [
+        Binding("j", "cursor_down", "down", show=False, id="presets.down"),
+        Binding("k", "cursor_up", "up", show=False, id="presets.up"),
+    ]
+
+
+class Presets(ModalScreen[str | None]):
+    """Gives the source of the plan that was taken, ``None`` where none was."""
+
+    app: Dashboard
+
+    CSS_PATH = "presets.tcss"
+    BINDINGS = [
+        Binding("escape", "dismiss", "leave", id="presets.leave"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._offers: tuple[Offer, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Lists the presets; plan files follow once they are read."""
+        shown = _Offers(id="presets")
+        shown.border_title = "take a preset or a plan file"
+        shown.border_subtitle = "enter takes it · escape leaves"
+        yield shown
+
+    def on_mount(self) -> None:
+        """Begins with the plan that is shown."""
+        self._add(presets(self.app.opening.catalog, self.app.opening.gpu))
+        self._find_plans()
+
+    @work(thread=True)
+    def _find_plans(self) -> None:
+        opening = self.app.opening
+        self.post_message(PlansFound(tuple(plan_files(Path(), opening.catalog, opening.gpu))))
+
+    def on_plans_found(self, message: PlansFound) -> None:
+        """Adds the plan files."""
+        self._add(message.offers)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Takes it."""
+        self.dismiss(event.option_id)
+
+    def _add(self, offers: Iterable[Offer]) -> None:
+        shown = self.query_one(_Offers)
+        current = shown.highlighted_option.id if shown.highlighted_option else self.app.draft.source
+        self._offers += tuple(offers)
+        width = min(max(len(_name(offer)) for offer in self._offers), _LONGEST_NAME)
+        shown.set_options(Option(_line(offer, width), offer.source, bool(offer.problem)) for offer in self._offers)
+        usable = [index for index, offer in enumerate(self._offers) if not offer.problem]
+        wanted = [index for index in usable if self._offers[index].source == current]
+        shown.highlighted = next(iter((*wanted, *usable)), None)
+
+
+def _name(offer: Offer) -> str:
+    return Path(offer.source).name
+
+
+def _line(offer: Offer, width: int) -> Table:
+    words = Text(offer.description)
+    if offer.problem:
+        words.append(f"{' ' if words else ''}Not here: {offer.problem}", style="italic")
+    line = Table.grid(padding=(0, 2), expand=True)
+    line.add_column(width=width, overflow="fold")
+    line.add_column(ratio=1)
+    line.add_column(justify="right", no_wrap=True)
+    line.add_row(Text(_name(offer), style="bold"), words, _count(offer.cells))
+    return line
+
+
+def _count(cells: int) -> str:
+    return f"{cells} {'cell' if cells == 1 else 'cells'}" if cells else "–"
