@@ -7,7 +7,7 @@ from rich.text import Text
 from sdtui.display import duration
 from sdtui.tui.draft import Draft
 from sdtui.tui.messages import MachineSeen
-from sdtui.tui.snapshot import LiveView, RunView
+from sdtui.tui.snapshot import RunView
 
 LEAST = (60, 16)
 """Columns and rows that the matrix needs; the app's breakpoints are there."""
@@ -66,16 +66,6 @@ def first_words() -> Text:
         " r measures what is selected, in random weights: no download, no account; the figures land in the table.\n"
         " p takes a preset, o sets options, e writes the report, ? lists every key.",
     )
-
-
-def live_lines(live: LiveView | None) -> Text:
-    """Returns how far the running cell is."""
-    if live is None:
-        return Text()
-    step = f"step {live.step or '–'}/{live.steps or '–'}"
-    lines = [f"{live.name}: {live.phase}, call {live.call or '–'} of {live.calls}, {step}"]
-    lines.append(f"{live.latest_ms or 0:.1f} ms now, {live.median_ms or 0:.1f} median, {live.its or 0:.2f} it/s")
-    return Text("\n".join(lines))
 
 
 def too_small(width: int, height: int, run: RunView | None) -> Text:

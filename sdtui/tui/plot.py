@@ -44,10 +44,14 @@ def tick_texts(top: float, unit: str, rows: int) -> list[str]:
     """
     texts = [""] * rows
     if rows > 4 and rows % 2:
-        texts[rows // 2] = f"{top / 2:,g}"
+        texts[rows // 2] = _tick(top / 2)
     texts[-1] = "0"
-    texts[0] = f"{top:,g} {unit}".rstrip()
+    texts[0] = f"{_tick(top)} {unit}".rstrip()
     return texts
+
+
+def _tick(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 # -------------------------------------------------------------------------------------------------------- columns

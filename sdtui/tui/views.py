@@ -24,6 +24,7 @@ from sdtui.progress import cell_remaining_s, progress_of, rate_of, recent_steps
 from sdtui.records import CellRecord, RunRecord
 from sdtui.report import text
 from sdtui.report.merge import Result, results_of
+from sdtui.tui.meters import CPU_METERS, GPU_METERS
 from sdtui.tui.snapshot import CellView, LiveView, RunView
 
 TRACED_STEPS = 240
@@ -32,7 +33,7 @@ KEPT_STEPS = 20_000
 """How many steps of a running cell are kept; older ones are in the journal, and in no live figure."""
 HISTORY = 240
 """How many readings of each gauge a live view holds, one per view."""
-GRAPHED = ("gpu_utilisation_percent", "vram_used_mib", "power_w", "sm_clock_mhz", "temperature_c", "cpu_percent")
+GRAPHED = tuple(meter.field for meter in (*GPU_METERS, *CPU_METERS))
 """The telemetry fields with a history."""
 
 

@@ -28,7 +28,8 @@ def test_an_axis_ends_at_the_next_round_number(highest: float, top: float) -> No
 def test_ticks_name_the_top_with_its_unit_the_middle_and_zero() -> None:
     assert plot.tick_texts(12, "ms", 5) == ["12 ms", "", "6", "", "0"]
     assert plot.tick_texts(100, "%", 4) == ["100 %", "", "", "0"]
-    assert plot.tick_texts(2000, "MHz", 1) == ["2,000 MHz"]
+    assert plot.tick_texts(2000, "MHz", 1) == ["2000 MHz"]
+    assert plot.tick_texts(79.6475, "GiB", 2) == ["79.6 GiB", "0"]
 
 
 def test_buckets_keep_a_peak_or_average_it() -> None:

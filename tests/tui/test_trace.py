@@ -8,8 +8,8 @@ import pytest
 from drawn import Drawn, Refreshed, text_of
 from textual.app import App
 
-from sdtui.tui.widgets.gauge import Gauge
-from sdtui.tui.widgets.trace import Trace
+from sdtui.tui.widgets.gauge import Bar, Gauge
+from sdtui.tui.widgets.trace import Graph, Trace
 
 STEPS = [10.0 + (n % 7) / 10 + (9 if n % 50 == 20 else 0) for n in range(240)]
 BUSY = [float(30 + 60 * (n % 40 > 12)) for n in range(90)]
@@ -18,21 +18,21 @@ Check = Callable[[App[object], str], None]
 
 
 async def test_a_trace_has_an_axis_from_zero_to_a_round_number_above_what_it_shows() -> None:
-    trace = Trace("step latency", "ms")
+    trace = Trace(Graph("step latency", "ms"))
     async with Drawn(trace).run_test(size=(60, 20)):
         trace.show(STEPS, "10.20 ms")
         rows = text_of(trace)
         assert rows[0] == "step latency" + " " * 40 + "10.20 ms"
-        assert rows[1].startswith("  20 ms ┤")
-        assert rows[-1].startswith("      0 ┤")
+        assert rows[1].startswith("   20 ms ┤")
+        assert rows[-1].startswith("       0 ┤")
         assert all(len(row) == 60 for row in rows)
 
         trace.show([5.0] * 500)
-        assert text_of(trace)[1].startswith("   5 ms ┤")
+        assert text_of(trace)[1].startswith("    5 ms ┤")
 
 
 async def test_only_rows_that_changed_are_sent() -> None:
-    trace = Trace("step latency", "ms")
+    trace = Trace(Graph("step latency", "ms"))
     async with Drawn(trace).run_test(size=(60, 20)) as pilot:
         trace.show([10.0] * 240, "10.00 ms")
         await pilot.pause()
@@ -46,17 +46,17 @@ async def test_only_rows_that_changed_are_sent() -> None:
 
 
 async def test_a_fixed_axis_stays() -> None:
-    trace = Trace("utilisation", "%", 100, filled=True)
+    trace = Trace(Graph("utilisation", "%", 100, filled=True))
     async with Drawn(trace).run_test(size=(60, 20)):
         trace.show([20.0] * 200)
         rows = text_of(trace)
-        assert rows[1].startswith("  100 % ┤")
-        assert rows[1][9:].strip() == ""
-        assert rows[-1][9:] == "⣿" * 51
+        assert rows[1].startswith("   100 % ┤")
+        assert rows[1][10:].strip() == ""
+        assert rows[-1][10:] == "⣿" * 50
 
 
 async def test_a_trace_of_one_row_lies_between_title_and_value() -> None:
-    trace = Trace("step", "ms")
+    trace = Trace(Graph("step", "ms"))
     trace.styles.height = 1
     async with Drawn(trace).run_test(size=(30, 5)):
         trace.show([1.0, 2.0], "2.00 ms")
@@ -65,7 +65,7 @@ async def test_a_trace_of_one_row_lies_between_title_and_value() -> None:
 
 async def test_a_plain_terminal_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    trace, gauge = Trace("step latency", "ms"), Gauge("VRAM")
+    trace, gauge = Trace(Graph("step latency", "ms")), Gauge(Bar("VRAM"))
     async with Drawn(trace, gauge).run_test(size=(60, 20)):
         trace.show(STEPS, "10.20 ms")
         gauge.show(0.25, "20.0/80.0 GiB", 0.5)
@@ -76,12 +76,12 @@ async def test_a_plain_terminal_gets_ascii(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_a_gauge_is_read_without_colour() -> None:
-    gauge = Gauge("VRAM")
+    gauge = Gauge(Bar("VRAM"))
     async with Drawn(gauge).run_test(size=(62, 5)) as pilot:
         gauge.show(0.25, "20.0/80.0 GiB", 0.5)
-        assert text_of(gauge) == ["VRAM   ━━━━━━━━╌╌╌╌╌╌╌╌┃╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌    20.0/80.0 GiB  25 %"]
+        assert text_of(gauge) == ["VRAM     ━━━━━━━━╌╌╌╌╌╌╌┃╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌  20.0/80.0 GiB   25 %"]
         gauge.show(None, "not available")
-        assert text_of(gauge)[0].endswith("   not available      ")
+        assert text_of(gauge)[0].endswith("  not available       ")
         assert "━" not in text_of(gauge)[0]
         await pilot.pause()
         refreshed = Refreshed(gauge)
@@ -91,9 +91,13 @@ async def test_a_gauge_is_read_without_colour() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_graphs_look_as_recorded(looks_as: Check, size: tuple[int, int]) -> None:
-    latency, busy, one = Trace("step latency", "ms"), Trace("GPU", "%", 100, filled=True), Trace("step", "ms")
+    latency, busy, one = (
+        Trace(Graph("step latency", "ms")),
+        Trace(Graph("GPU", "%", 100, filled=True)),
+        Trace(Graph("step", "ms")),
+    )
     one.styles.height = 1
-    gauges = [Gauge("GPU"), Gauge("VRAM"), Gauge("power")]
+    gauges = [Gauge(Bar("GPU")), Gauge(Bar("VRAM")), Gauge(Bar("power"))]
     app = Drawn(latency, busy, one, *gauges)
     async with app.run_test(size=size) as pilot:
         latency.show(STEPS, "10.20 ms")

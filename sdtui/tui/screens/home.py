@@ -15,10 +15,11 @@ from sdtui.model.cell import Slot
 from sdtui.tui.board import make_board
 from sdtui.tui.detail import describe
 from sdtui.tui.exporting import subject_of
-from sdtui.tui.heading import batch_strip, first_words, live_lines, run_line, too_small, top_line
+from sdtui.tui.heading import batch_strip, first_words, run_line, too_small, top_line
 from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.presets import Presets
 from sdtui.tui.widgets.lines import Lines
+from sdtui.tui.widgets.live import Live
 from sdtui.tui.widgets.matrix import Matrix
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ class Home(Screen[None]):
         Binding("p", "presets", "presets", id="presets.open"),
         Binding("r", "run", "run", id="run.start"),
         Binding("e", "export", "export", id="export"),
-        Binding("R", "runs", "runs", id="runs"),
         Binding("slash", "filter", "filter", show=False, id="filter"),
         Binding("q", "quit", "quit", id="quit"),
     ]
@@ -59,7 +59,7 @@ class Home(Screen[None]):
         yield Lines(id="strip")
         with Container(id="body"):
             yield Matrix(id="matrix")
-            yield Lines(id="live")
+            yield Live(id="live")
             yield Lines(id="detail")
         yield Lines(id="run")
         yield Input(id="filter", placeholder="pipeline or mode", compact=True)
@@ -100,7 +100,7 @@ class Home(Screen[None]):
         self.query_one("#run").display = run is not None
         if run is not None:
             self.query_one("#run", Lines).show(run_line(run))
-            self.query_one("#live", Lines).show(live_lines(run.live))
+            self.query_one(Live).show(run)
 
     def _torch(self) -> dict[str, str | None]:
         seen = self.app.machine.environments if self.app.machine else ()
@@ -169,12 +169,6 @@ class Home(Screen[None]):
             self.notify("nothing to export yet: r measures what is selected", timeout=5)
         else:
             self.app.push_screen(Export(subject))
-
-    def action_runs(self) -> None:
-        """Shows all runs."""
-        from sdtui.tui.screens.runs import Runs
-
-        self.app.push_screen(Runs())
 
     def action_filter(self) -> None:
         """Asks for a text that rows or columns must hold."""

@@ -32,6 +32,7 @@ class Drawing(Widget):
         "drawing--label",
         "drawing--value",
         "drawing--graph",
+        "drawing--load",
         "drawing--rest",
         "drawing--warning",
     }
@@ -71,8 +72,14 @@ class Drawing(Widget):
         return self.get_component_rich_style(f"drawing--{part}") if part else self.rich_style
 
 
-def justified(left: str, right: str, width: int) -> tuple[str, str]:
+def spread(left: str, right: str, width: int) -> tuple[str, str]:
     """Puts one text at each end of a row; the left one is cut off where both do not fit."""
     room = max(0, width - cell_len(right))
-    shown = left if cell_len(left) <= room - 1 else set_cell_size(left, max(0, room - 1))
+    shown = left if cell_len(left) < room else set_cell_size(left, max(0, room - 1))
     return set_cell_size(shown, room), right
+
+
+def beside(left: Row, right: Row, width: int) -> Row:
+    """Puts one row beside another, which begins after so many columns and a gap of two."""
+    text = "".join(text for text, _ in left)
+    return (*left, (" " * max(0, width + 2 - cell_len(text)), ""), *right)

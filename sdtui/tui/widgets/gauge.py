@@ -2,66 +2,80 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sdtui.tui.widgets.drawing import Drawing, Row
 
-_LEAST_BAR = 6
+_LEAST_BAR = 4
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row on a fixed axis: label, a bar with a mark at the peak, the figure in words, percent.
+
+    Attributes:
+        label: What is measured.
+        label_width: Columns of the label, so that bars below one another align.
+        words_width: Columns of the figure in words, likewise.
+        part: Of the drawing.
+    """
+
+    label: str
+    label_width: int = 8
+    words_width: int = 14
+    part: str = "graph"
+
+    def row(self, share: float | None, words: str, width: int, peak: float | None = None, unicode: bool = True) -> Row:
+        """Returns the row.
+
+        Args:
+            share: Of the whole, 0 to 1; ``None`` is not available, and then neither is a percentage.
+            words: The figure with its unit, such as ``12.3/80.0 GiB``.
+            width: In columns.
+            peak: The highest share so far; ``None`` marks none.
+            unicode: Whether lines can be drawn; ASCII otherwise.
+        """
+        label = f"{self.label:<{self.label_width}} "
+        percent = "" if share is None else f"{100 * share:.0f} %"
+        shown = f" {words:>{self.words_width}}  {percent:>5}"
+        room = width - len(label) - len(shown)
+        if room < _LEAST_BAR:
+            return ((label, "label"), (f"{words} {percent}", "value"))
+        used, rest = _bar(share or 0.0, peak, room, "━╸╌┃" if unicode else "# -|")
+        return ((label, "label"), (used, self.part), (rest, "rest"), (shown, "value"))
+
+
+def _bar(share: float, peak: float | None, width: int, glyphs: str) -> tuple[str, str]:
+    """Returns the used part and the rest; the peak is a mark in the rest."""
+    full, half, empty, mark = tuple(glyphs)
+    halves = round(2 * width * min(1.0, max(0.0, share)))
+    used = full * (halves // 2) + (half if halves % 2 else "").strip()
+    rest = empty * (width - len(used))
+    at = -1 if peak is None else min(width - 1, int(min(1.0, peak) * width)) - len(used)
+    return used, rest if at < 0 else rest[:at] + mark + rest[at + 1 :]
 
 
 class Gauge(Drawing):
-    """One row: label, a bar on a fixed axis with a mark at the peak, the figure in words, percent.
-
-    Args:
-        label: What is measured.
-        label_width: Columns of the label, so that gauges below one another align.
-        words_width: Columns of the figure in words, likewise.
-    """
+    """Shows a `Bar`."""
 
     def __init__(
         self,
-        label: str,
-        label_width: int = 6,
-        words_width: int = 16,
+        bar: Bar,
         *,
         id: str | None = None,  # noqa: A002, textual's name
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
-        self._label, self._label_width, self._words_width = label, label_width, words_width
+        self._bar = bar
         self._share: float | None = None
         self._peak: float | None = None
         self._words = ""
 
     def show(self, share: float | None, words: str, peak: float | None = None) -> None:
-        """Shows this figure.
-
-        Args:
-            share: Of the whole, 0 to 1; ``None`` is not available.
-            words: The figure with its unit, such as ``12.3/80.0 GiB``.
-            peak: The highest share so far; ``None`` marks none.
-        """
+        """Shows this figure; see `Bar.row`."""
         self._share, self._words, self._peak = share, words, peak
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Row]:  # noqa: ARG002, one row is all
         """Returns the one row."""
-        label = f"{self._label:<{self._label_width}} "
-        percent = "" if self._share is None else f"{100 * self._share:.0f} %"
-        words = f" {self._words:>{self._words_width}} {percent:>5}"
-        room = width - len(label) - len(words)
-        if room < _LEAST_BAR:
-            return [((label, "label"), (words.strip(), "value"))]
-        used, rest = self._bar(room)
-        return [((label, "label"), (used, "graph"), (rest, "rest"), (words, "value"))]
-
-    def _bar(self, width: int) -> tuple[str, str]:
-        """Returns the used part and the rest; the peak is a mark in the rest."""
-        full, half, empty, mark = "━╸╌┃" if self.unicode else "# -|"
-        share = min(1.0, max(0.0, self._share or 0.0))
-        halves = round(2 * width * share)
-        used = full * (halves // 2) + (half if halves % 2 and self.unicode else "")
-        rest = empty * (width - len(used))
-        if self._peak is not None:
-            at = min(width - 1, int(min(1.0, self._peak) * width)) - len(used)
-            if at >= 0:
-                rest = rest[:at] + mark + rest[at + 1 :]
-        return used, rest
+        return [self._bar.row(self._share, self._words, width, self._peak, self.unicode)]

@@ -3,83 +3,97 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sdtui.tui import plot
-from sdtui.tui.widgets.drawing import Drawing, Row, justified
+from sdtui.tui.widgets.drawing import Drawing, Row, spread
 
-_AXIS = 9
+_AXIS = 10
 """Columns of the axis' labels, fixed so that the graph does not move with them."""
 
 
-class Trace(Drawing):
-    """A line over the latest samples, its scale from 0; in a single row, bars between title and value.
+@dataclass(frozen=True)
+class Graph:
+    """A line over the latest samples on a scale from 0; in a single row, bars between title and value.
 
-    Args:
+    Attributes:
         title: What is drawn.
         unit: Of the axis.
         top: End of the axis; ``None`` takes the next round number above what is shown.
         filled: Draws the area below the line as well.
+        part: Of the drawing.
     """
 
-    def __init__(
-        self,
-        title: str,
-        unit: str = "",
-        top: float | None = None,
-        *,
-        filled: bool = False,
-        id: str | None = None,  # noqa: A002, textual's name
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(id=id, classes=classes)
-        self.title, self.unit, self.top, self.filled = title, unit, top, filled
-        self._figures: tuple[plot.Figure, ...] = ()
-        self._value = ""
+    title: str
+    unit: str = ""
+    top: float | None = None
+    filled: bool = False
+    part: str = "graph"
 
-    def show(self, figures: Sequence[plot.Figure], value: str = "", title: str | None = None) -> None:
-        """Shows these samples.
+    def rows(
+        self, figures: Sequence[plot.Figure], value: str, width: int, height: int, unicode: bool = True
+    ) -> list[Row]:
+        """Returns a row with title and value, and those of the graph.
 
         Args:
-            figures: Oldest first; as many of the latest are drawn as there is room for. ``None`` is a gap.
+            figures: Oldest first; as many of the latest are drawn as there is room for.
             value: The current figure in words, with its unit.
-            title: Replaces the one there was.
+            width: In columns.
+            height: In rows.
+            unicode: Whether dots and blocks can be drawn; ASCII otherwise.
         """
-        self._figures, self._value = tuple(figures), value
-        self.title = self.title if title is None else title
-        self.redraw()
-
-    def draw(self, width: int, height: int) -> list[Row]:
-        """Returns the title's row and the graph's."""
         if height == 1:
-            return [self._single(width)]
-        title, value = justified(self.title, self._value, width)
-        return [((title, "title"), (value, "value")), *self._graph(width, height - 1)]
+            return [self._single(figures, value, width, unicode)]
+        title, shown = spread(self.title, value, width)
+        return [((title, "title"), (shown, "value")), *self._graph(figures, width, height - 1, unicode)]
 
-    def _graph(self, width: int, height: int) -> list[Row]:
-        raster = plot.BRAILLE if self.unicode else plot.ASCII
+    def _graph(self, figures: Sequence[plot.Figure], width: int, height: int, unicode: bool) -> list[Row]:
+        raster = plot.BRAILLE if unicode else plot.ASCII
         columns, dots = max(1, width - _AXIS) * raster.across, height * raster.down
-        figures = plot.latest(self._figures, columns)
-        top = self._top(figures)
-        spans = plot.area(figures, top, dots) if self.filled else plot.line(figures, top, dots)
-        labels = plot.tick_texts(top, self.unit, height)
-        edges = self._edges(labels)
+        shown = plot.latest(figures, columns)
+        top = self._top(shown)
+        spans = plot.area(shown, top, dots) if self.filled else plot.line(shown, top, dots)
+        marked, plain = ("┤", "│") if unicode else ("+", "|")
+        known = self.top is not None or any(figure is not None for figure in shown)
+        labels = plot.tick_texts(top, self.unit, height) if known else [""] * height
         return [
-            ((f"{label:>{_AXIS - 2}} {edge}", "label"), (drawn, "graph"))
-            for label, edge, drawn in zip(labels, edges, raster.rows(spans, height), strict=True)
+            ((f"{label:>{_AXIS - 2}} {marked if label else plain}", "label"), (drawn, self.part))
+            for label, drawn in zip(labels, raster.rows(spans, height), strict=True)
         ]
 
-    def _edges(self, labels: Sequence[str]) -> list[str]:
-        marked, plain = ("┤", "│") if self.unicode else ("+", "|")
-        return [marked if label else plain for label in labels]
-
-    def _single(self, width: int) -> Row:
-        title, value = f"{self.title}  ", f"  {self._value}"
-        room = max(1, width - len(title) - len(value))
-        figures = plot.latest(self._figures, room)
-        drawn = plot.bars(figures, self._top(figures), 1, plot.BLOCKS if self.unicode else plot.ASCII_BLOCKS)[0]
-        return ((title, "title"), (drawn, "graph"), (value, "value"))
+    def _single(self, figures: Sequence[plot.Figure], value: str, width: int, unicode: bool) -> Row:
+        title, words = f"{self.title}  ", f"  {value}"
+        shown = plot.latest(figures, max(1, width - len(title) - len(words)))
+        ramp = plot.BLOCKS if unicode else plot.ASCII_BLOCKS
+        return ((title, "label"), (plot.bars(shown, self._top(shown), 1, ramp)[0], self.part), (words, "value"))
 
     def _top(self, figures: Sequence[plot.Figure]) -> float:
         if self.top is not None:
             return self.top
         return plot.nice_top(max((figure for figure in figures if figure is not None), default=0.0))
+
+
+class Trace(Drawing):
+    """Shows a `Graph`."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        id: str | None = None,  # noqa: A002, textual's name
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._graph = graph
+        self._figures: tuple[plot.Figure, ...] = ()
+        self._value = ""
+
+    def show(self, figures: Sequence[plot.Figure], value: str = "", graph: Graph | None = None) -> None:
+        """Shows these samples; see `Graph.rows`. Another ``graph`` replaces the one there was."""
+        self._figures, self._value = tuple(figures), value
+        self._graph = graph or self._graph
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Row]:
+        """Returns the title's row and the graph's."""
+        return self._graph.rows(self._figures, self._value, width, height, self.unicode)

@@ -1,0 +1,37 @@
+"""Recorded runs as they stood at some moment."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from sdtui import runs
+from sdtui.tui.snapshot import RunView
+from sdtui.tui.views import RunReducer
+
+_FIXTURES = Path(__file__).parents[1] / "fixtures" / "runs"
+_RESULTS = Path(__file__).parents[2] / "docs" / "results"
+SMOKE = _FIXTURES / "20261124T230016Z-vm-h100-80gb-hbm3-e6c54d"
+DOCS = _FIXTURES / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
+TINY = _FIXTURES / "20261124T231027Z-vm-epyc-fa50b5"
+BATCH_1 = _RESULTS / "2026-11-24-h100-docs-batch-1"
+PROCESSES = _RESULTS / "2026-11-25-h100-processes"
+
+_EVERY_S = 0.5
+
+
+@cache
+def view_at(folder: Path, seconds: float) -> RunView:
+    """Returns a run so many seconds after it began, having been watched since, twice a second."""
+    reducer = RunReducer(folder)
+    began = watched = 0.0
+    for stamped in runs.Tail(folder).poll():
+        began = began or stamped.t
+        watched = watched or began
+        if stamped.t - began > seconds:
+            break
+        while stamped.t > watched:
+            reducer.view(watched, "running")
+            watched += _EVERY_S
+        reducer.apply(stamped)
+    return reducer.view(began + seconds, "running")
