@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,13 @@ from sdtui.model.codec import DecodeError
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.events import (
     WAITING,
+    CallFinished,
     Event,
     Log,
     RunFinished,
     Stamped,
+    Step,
+    Telemetry,
     from_line,
     to_line,
 )
@@ -31,7 +34,11 @@ PLAN = "plan.toml"
 LOCK = "lock"
 CHUNK_BYTES = 1 << 18
 """How much of a journal is in memory at once while it is read."""
+SAMPLES = (Step, CallFinished, Telemetry)
+"""The kinds of events that most of a journal is; how cells stand is told by the others."""
 _TAIL_BYTES = 16384
+_HEAD_BYTES = 80
+"""Of a line of a journal: its schema, time and kind lie within."""
 
 
 # ------------------------------------------------------------------------------------------- creating and writing
@@ -136,11 +143,17 @@ class Journal:
 
 
 class Tail:
-    """Reads a growing journal: each `poll` returns the events of the lines completed since the last."""
+    """Reads a growing journal: each `poll` returns the events of the lines completed since the last.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Of the run.
+        without: Kinds of events that are left out, and cost next to nothing.
+    """
+
+    def __init__(self, folder: Path, without: Sequence[type[Event]] = ()) -> None:
         self._path = folder / JOURNAL
         self._offset = 0
+        self._left_out = tuple(f'"kind":"{kind.KIND}"'.encode() for kind in without)
 
     def poll(self) -> Iterator[Stamped]:
         """Yields the events that are new when it is called, and reads little ahead of them.
@@ -157,6 +170,8 @@ class Tail:
                 *lines, torn = (torn + chunk).split(b"\n")
                 for line in lines:
                     self._offset += len(line) + 1
+                    if self._left_out and any(kind in line[:_HEAD_BYTES] for kind in self._left_out):
+                        continue
                     try:
                         yield from_line(line)
                     except DecodeError:
@@ -203,6 +218,15 @@ class Listed:
     counts: dict[str, int]
     heartbeat_age_s: float | None = None
     planned: int | None = None
+
+
+def names(runs_dir: Path) -> list[str]:
+    """Returns the ids of a directory's runs, oldest first.
+
+    Raises:
+        UserError: The directory cannot be read.
+    """
+    return [entry.name for entry in _entries(runs_dir)]
 
 
 def list_runs(runs_dir: Path) -> list[Listed]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from textual.app import App
+from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from sdtui import runs
@@ -28,6 +29,7 @@ from sdtui.tui.messages import (
     RunChanged,
     RunLaunched,
     TablesReady,
+    Told,
 )
 from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.home import Home
@@ -99,15 +101,31 @@ class Dashboard(App[None]):
         if self.opening.follow is not None:
             self.open_run(self.opening.follow)
 
-    def in_thread(self, group: str, function: Callable[..., None], *arguments: Any, cancellable: bool = False) -> None:
-        """Runs a function of `sdtui.tui.bridge` in a thread; a later one of the same group ends it."""
+    def in_thread(
+        self,
+        group: str,
+        function: Callable[..., None],
+        *arguments: Any,
+        cancellable: bool = False,
+        screen: Screen[Any] | None = None,
+    ) -> None:
+        """Runs a function of `sdtui.tui.bridge` in a thread; a later one of the same group ends it.
+
+        Args:
+            group: Of threads of which one runs at a time.
+            function: Takes the arguments, ``post``, and ``cancelled`` where it is cancellable.
+            arguments: Its first ones.
+            cancellable: Whether it asks if it is to end.
+            screen: Gets the messages, and ends the thread when it is closed; ``None`` is the app.
+        """
+        owner = screen or self
 
         def work() -> None:
             worker = get_current_worker()
             more = (lambda: worker.is_cancelled,) if cancellable else ()
-            function(*arguments, self.post_message, *more)
+            function(*arguments, owner.post_message, *more)
 
-        self.run_worker(work, group=group, exclusive=True, thread=True)
+        owner.run_worker(work, group=group, exclusive=True, thread=True)
 
     @property
     def cells(self) -> dict[str, CellView]:
@@ -170,6 +188,10 @@ class Dashboard(App[None]):
         if message.problem:
             self.notify(message.problem, severity="warning", timeout=15)
         self._changed()
+
+    def on_told(self, message: Told) -> None:
+        """Says it."""
+        self.notify(message.text, severity=message.severity, timeout=15 if message.severity == "error" else 5)
 
     def on_results_found(self, message: ResultsFound) -> None:
         """Fills the matrix with what earlier runs measured."""

@@ -16,7 +16,7 @@ from textual.message import Message
 
 from sdtui import runs
 from sdtui.model.errors import UserError
-from sdtui.model.events import CellFinished, CellQueued, RunStarted, Stamped
+from sdtui.model.events import Stamped
 from sdtui.tui.messages import MachineSeen, ResultsFound, RunChanged
 from sdtui.tui.snapshot import CellView
 
@@ -95,21 +95,13 @@ def find_results(runs_dir: Path, post: Post, cancelled: Cancelled) -> None:
 
 
 def _endings(folder: Path) -> list[CellView]:
-    """Reads a run's cells from the few lines that tell of their endings; samples are not read."""
-    from sdtui.model.codec import DecodeError
-    from sdtui.model.events import from_line
+    """Reads how a run's cells ended; samples are not read."""
     from sdtui.records import RunRecord
     from sdtui.tui.views import finished_view
 
     record = RunRecord(folder)
-    telling = tuple(f'"kind":"{kind.KIND}"'.encode() for kind in (RunStarted, CellQueued, CellFinished))
-    with open(folder / runs.JOURNAL, "rb") as journal:
-        for line in journal:
-            if any(kind in line[:80] for kind in telling):
-                try:
-                    record.apply(from_line(line))
-                except DecodeError:
-                    continue
+    for stamped in runs.Tail(folder, without=runs.SAMPLES).poll():
+        record.apply(stamped)
     if record.processes > 1:
         return []
     ended = [cell for cell in record.cells.values() if cell.finished and cell.finished.status != "cancelled"]

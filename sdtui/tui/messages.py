@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from textual.message import Message
 
 from sdtui.model.machine import Interpreter, Machine
 from sdtui.tui.offers import Offer
+from sdtui.tui.run_list import RunLine
 from sdtui.tui.snapshot import CellView, RunView
 
 
@@ -87,3 +89,32 @@ class TablesReady(Message):
     def __init__(self, markdown: str) -> None:
         super().__init__()
         self.markdown = markdown
+
+
+class RunsListed(Message):
+    """The runs of the directory, newest first, as they are now."""
+
+    def __init__(self, lines: tuple[RunLine, ...]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def can_replace(self, message: Message) -> bool:
+        """Whether this one makes the other needless."""
+        return isinstance(message, RunsListed)
+
+
+class LiveRunsFound(Message):
+    """Supervisors hold these runs, newest first."""
+
+    def __init__(self, lines: tuple[RunLine, ...]) -> None:
+        super().__init__()
+        self.lines = lines
+
+
+class Told(Message):
+    """What was asked for in a thread was done, or why it was not."""
+
+    def __init__(self, text: str, severity: Literal["information", "warning", "error"] = "information") -> None:
+        super().__init__()
+        self.text = text
+        self.severity = severity

@@ -503,3 +503,11 @@ def test_a_thousand_runs_are_listed_in_a_moment(run: Path, tmp_path: Path) -> No
     assert all("incomplete" in line for line in lines)
     assert lines == sorted(lines)
     assert took < 10
+
+
+def test_a_tail_leaves_out_what_it_is_told_to() -> None:
+    every = list(runs.Tail(SAMPLE).poll())
+    left = list(runs.Tail(SAMPLE, without=runs.SAMPLES).poll())
+
+    assert left == [stamped for stamped in every if not isinstance(stamped.event, runs.SAMPLES)]
+    assert 0 < len(left) < len(every)

@@ -43,6 +43,7 @@ class Home(Screen[None]):
         Binding("p", "presets", "presets", id="presets.open"),
         Binding("r", "run", "run", id="run.start"),
         Binding("e", "export", "export", id="export"),
+        Binding("R", "runs", "runs", id="runs"),
         Binding("slash", "filter", "filter", show=False, id="filter"),
         Binding("q", "quit", "quit", id="quit"),
     ]
@@ -169,6 +170,12 @@ class Home(Screen[None]):
             self.notify("nothing to export yet: r measures what is selected", timeout=5)
         else:
             self.app.push_screen(Export(subject))
+
+    def action_runs(self) -> None:
+        """Shows all runs."""
+        from sdtui.tui.screens.runs import Runs
+
+        self.app.push_screen(Runs())
 
     def action_filter(self) -> None:
         """Asks for a text that rows or columns must hold."""

@@ -1,0 +1,70 @@
+"""What runs in threads for the runs: listing them, asking their supervisors, deleting.
+
+Each function takes ``post`` and ``cancelled`` as those of `sdtui.tui.bridge` do.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from sdtui.model.errors import UserError
+from sdtui.tui.bridge import Cancelled, Post
+from sdtui.tui.messages import LiveRunsFound, RunsListed, Told
+from sdtui.tui.run_list import RunList
+
+LOOK_S = 2.0
+"""How often the list is looked at again."""
+_POLL_S = 0.1
+
+
+def watch_list(runs_dir: Path, post: Post, cancelled: Cancelled) -> None:
+    """Posts the runs of a directory, and again whenever one has changed."""
+    runs, shown = RunList(runs_dir), None
+    while not cancelled():
+        try:
+            lines = runs.look()
+        except UserError as error:
+            post(Told(str(error), "error"))
+            return
+        if lines != shown:
+            post(RunsListed(lines))
+            shown = lines
+        due = time.monotonic() + LOOK_S
+        while time.monotonic() < due and not cancelled():
+            time.sleep(_POLL_S)
+
+
+def find_live(runs_dir: Path, post: Post) -> None:
+    """Posts the runs that go on, where there are some."""
+    try:
+        lines = RunList(runs_dir).look_at_live()
+    except UserError as error:
+        post(Told(str(error), "error"))
+        return
+    if lines:
+        post(LiveRunsFound(lines))
+
+
+def cancel(folder: Path, post: Post) -> None:
+    """Asks a run's supervisor to end it."""
+    from sdtui.supervisor.control import request_cancel
+
+    try:
+        asked = request_cancel(folder)
+    except UserError as error:
+        post(Told(str(error), "error"))
+    else:
+        post(Told(f"run {folder.name}: asked to end" if asked else f"run {folder.name}: is not running"))
+
+
+def skip(folder: Path, cell: str, post: Post) -> None:
+    """Asks a run's supervisor to leave a cell out."""
+    from sdtui.supervisor.control import request_skip
+
+    try:
+        asked = request_skip(folder, cell)
+    except UserError as error:
+        post(Told(str(error), "error"))
+    else:
+        post(Told(f"{cell}: asked to be left out" if asked else f"run {folder.name}: is not running"))

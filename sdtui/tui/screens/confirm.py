@@ -1,0 +1,56 @@
+"""A question that is answered with yes or no."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+
+class Confirm(ModalScreen[bool]):
+    """Asks a question; what is not answered with yes is no.
+
+    Args:
+        question: In one line.
+        more: What the answer leads to.
+        yes: Words of the button that does it.
+    """
+
+    CSS_PATH = "confirm.tcss"
+
+    BINDINGS = [
+        Binding("y", "answer(True)", "yes", id="confirm.yes"),
+        Binding("n,escape,q", "answer(False)", "no", id="confirm.no"),
+        Binding("left,h", "app.focus_previous", show=False, id="confirm.previous"),
+        Binding("right,l", "app.focus_next", show=False, id="confirm.next"),
+    ]
+
+    def __init__(self, question: str, more: str = "", yes: str = "Yes") -> None:
+        super().__init__()
+        self._question = question
+        self._more = more
+        self._yes = yes
+
+    def compose(self) -> ComposeResult:
+        """Lays out the question."""
+        with Vertical(id="box"):
+            yield Static(self._question, id="question", markup=False)
+            if self._more:
+                yield Static(self._more, id="more", markup=False)
+            with Horizontal(id="answers"):
+                yield Button("No (n)", id="no", compact=True)
+                yield Button(f"{self._yes} (y)", id="yes", compact=True)
+
+    def on_mount(self) -> None:
+        """Enter means no until another answer is chosen."""
+        self.query_one("#no").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Takes the answer that was chosen."""
+        self.action_answer(event.button.id == "yes")
+
+    def action_answer(self, yes: bool) -> None:
+        """Takes the answer."""
+        self.dismiss(yes)
