@@ -95,6 +95,10 @@ def run(
         str | None,
         typer.Option("--env", metavar="NAME,…", help="Measure in these environments; 'current' is this one."),
     ] = None,
+    slots: Annotated[
+        list[str] | None,
+        typer.Option("--slot", metavar="P.M.ENV.bN", help="Of all these measure this slot alone; may be repeated."),
+    ] = None,
     calls: Annotated[
         str | None, typer.Option("--calls", metavar="N", help="Call the pipeline so often in each cell.")
     ] = None,
@@ -154,6 +158,7 @@ def run(
         "modes": modes,
         "batch_sizes": batch_sizes,
         "environments": environments.split(",") if environments is not None else None,
+        "slots": slots,
         "calls": _number(calls),
         "steps": _number(steps),
         "size": _number(size),

@@ -304,6 +304,8 @@ def listed(folder: Path) -> Listed:
 def _planned(folder: Path) -> int | None:
     try:
         plan = tomllib.loads((folder / PLAN).read_text(encoding="utf-8"))
+        if "slots" in plan:
+            return len(plan["slots"])
         return math.prod(len(plan[key]) for key in ("pipelines", "modes", "environments", "batch_sizes"))
     except (OSError, ValueError, KeyError, TypeError):  # a person may have written to it
         return None

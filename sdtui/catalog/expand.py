@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ _PICTURES = ("image", "mask", "edges")
 
 def expand(plan: Plan, catalog: Catalog) -> tuple[Cell, ...]:
     """Returns the plan's cells: pipelines outermost, then batch sizes, then modes, then environments.
+
+    Where the plan chooses slots, only those; what does not fit a pipeline that is left out does not matter.
 
     Args:
         plan: With every name known to the catalog or defined in itself.
@@ -41,15 +44,11 @@ def default_dtype(device: str) -> Dtype:
 
 
 def _cells(plan: Plan, catalog: Catalog) -> Iterator[Cell]:
-    for name in plan.pipelines:
+    for (name, batch_size), slots in groupby(plan.chosen(), lambda slot: (slot.pipeline, slot.batch_size)):
         pipeline = catalog.pipelines[name]
-        counts = catalog.counts.get(name, {})
-        for batch_size in plan.batch_sizes:
-            stages = _stages(plan, name, pipeline, batch_size, counts)
-            for mode in plan.modes:
-                for environment in plan.environments:
-                    slot = Slot(name, mode, environment, batch_size)
-                    yield _cell(plan, slot, pipeline, catalog.modes[mode], stages)
+        stages = _stages(plan, name, pipeline, batch_size, catalog.counts.get(name, {}))
+        for slot in slots:
+            yield _cell(plan, slot, pipeline, catalog.modes[slot.mode], stages)
 
 
 def _cell(plan: Plan, slot: Slot, pipeline: PipelineTable, mode: Mode, stages: tuple[Stage, ...]) -> Cell:

@@ -14,6 +14,7 @@ _KEYS = (
     "modes",
     "environments",
     "batch_sizes",
+    "slots",
     "calls",
     "scale",
     "weights",

@@ -11,7 +11,7 @@ from typing import Any
 from sdtui.catalog.load import Catalog, merged
 from sdtui.catalog.schema import PlanKeys, PlanTable, PresetTable, check
 from sdtui.catalog.toml_files import read_toml
-from sdtui.model.errors import UserError, nearest
+from sdtui.model.errors import UserError, near, nearest
 from sdtui.model.plan import Plan
 from sdtui.model.precision import MAX_CALLS, MAX_SECONDS
 
@@ -22,6 +22,7 @@ FLAGS = {
     "modes": "--mode",
     "environments": "--env",
     "batch_sizes": "--batch-size",
+    "slots": "--slot",
     "calls": "--calls",
     "scale": "--scale",
     "weights": "--weights",
@@ -90,7 +91,9 @@ def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, A
     asked = _with_limits(asked)
     if not gpu_available:
         _check_device(asked, None if source in catalog.presets else source)
-    return _with_definitions(catalog, asked)
+    plan = _with_definitions(catalog, asked)
+    _check_slots(plan, asked.origins)
+    return plan
 
 
 def origin(key: str, source: str | None, overrides: Mapping[str, Any]) -> str:
@@ -195,11 +198,21 @@ def _check_names(catalog: Catalog, asked: PartialPlan) -> None:
         for name in asked.values[key]:
             if name not in names:
                 raise UserError(f"{asked.origins[key]}: unknown name '{name}'; {nearest(name, names)}")
-    for key in ("pipelines", "modes", "environments", "batch_sizes"):
-        values = asked.values[key]
+    for key in ("pipelines", "modes", "environments", "batch_sizes", "slots"):
+        values = asked.values.get(key, ())
         twice = [value for index, value in enumerate(values) if value in values[:index]]
         if twice:
             raise UserError(f"{asked.origins[key]}: {twice[0]} is there twice, which makes the same cell twice")
+
+
+def _check_slots(plan: Plan, origins: Mapping[str, str]) -> None:
+    product = [str(slot) for slot in plan.product()]
+    for slot in plan.slots or ():
+        if slot not in product:
+            close = near(slot, product)
+            hint = f"did you mean '{close}'?" if close else f"write it such as '{product[0]}'"
+            lists = "pipelines, modes, environments and batch_sizes"
+            raise UserError(f"{origins['slots']}: '{slot}' is outside the plan's {lists}; {hint}")
 
 
 def _with_limits(asked: PartialPlan) -> PartialPlan:

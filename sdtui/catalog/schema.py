@@ -165,6 +165,7 @@ class PlanKeys(Table):
     modes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     environments: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     batch_sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
+    slots: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     calls: Positive | None = None
     scale: Scale | None = None
     weights: Text | None = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdtui.model.cell import Dtype, Scale
+from sdtui.model.cell import Dtype, Scale, Slot
 from sdtui.model.results import Phase
 
 
@@ -15,6 +15,7 @@ class Plan:
     """What a person asked for, complete; expands to ordered cells with the catalog's help.
 
     Attributes:
+        slots: Measure these of the product alone, each written as ``str(Slot)``; ``None`` measures them all.
         weights: ``random``, a hub id, or an absolute folder.
         device: ``cuda:N`` (as nvidia-smi counts, within ``CUDA_VISIBLE_DEVICES``), ``cuda:GPU-…`` or ``cpu``.
         steps: ``None`` takes each pipeline's own; likewise size, guidance, dtype and prompt.
@@ -35,6 +36,7 @@ class Plan:
     modes: tuple[str, ...]
     batch_sizes: tuple[int, ...]
     environments: tuple[str, ...] = ("current",)
+    slots: tuple[str, ...] | None = None
     calls: int = 3
     scale: Scale = "full"
     weights: str = "random"
@@ -54,3 +56,17 @@ class Plan:
     timeouts: Mapping[Phase, float] = field(default_factory=dict)
     mode_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pipeline_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def product(self) -> Iterator[Slot]:
+        """Yields every slot of the lists: pipelines outermost, then batch sizes, then modes, then environments."""
+        for pipeline in self.pipelines:
+            for batch_size in self.batch_sizes:
+                for mode in self.modes:
+                    for environment in self.environments:
+                        yield Slot(pipeline, mode, environment, batch_size)
+
+    def chosen(self) -> Iterator[Slot]:
+        """Yields the slots to measure, in the product's order."""
+        for slot in self.product():
+            if self.slots is None or str(slot) in self.slots:
+                yield slot

@@ -96,7 +96,8 @@ class Draft:
             "batch_sizes": _unique(slot.batch_size for slot in wanted),
         }
         product = len(lists["pipelines"]) * len(lists["modes"]) * len(lists["environments"]) * len(lists["batch_sizes"])
-        slots_key = {"slots": [str(slot) for slot in wanted]} if len(wanted) < product else {}
+        fewer = len(wanted) < product or self.plan.slots  # which the source would choose otherwise
+        slots_key = {"slots": [str(slot) for slot in wanted]} if fewer else {}
         return {**self.overrides, **lists, **slots_key}
 
 
@@ -116,7 +117,7 @@ def make_draft(catalog: Catalog, source: str, overrides: Mapping[str, Any], gpu:
     catalog = catalog.with_own(plan.mode_definitions, plan.pipeline_definitions, source, Path())
     batch_sizes = tuple(sorted({*plan.batch_sizes, *(catalog.presets[DEFAULT_PRESET].batch_sizes or ())}))
     modes = plan.modes if "modes" in overrides else _with_modes_of_page(catalog, plan.modes)
-    shown = replace(plan, modes=modes, batch_sizes=batch_sizes)
+    shown = replace(plan, modes=modes, batch_sizes=batch_sizes, slots=None)
     cells, unfit = _expand_each(shown, catalog)
     draft = Draft(
         catalog=catalog,

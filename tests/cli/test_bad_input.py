@@ -52,6 +52,11 @@ NO_PIPELINE = (
     "holds no pipeline (model_index.json is missing); write a folder that a diffusers pipeline was saved to, or one "
     "that holds such a folder for each stage"
 )
+TWICE = "--slot: if.compile.current.b1 is there twice, which makes the same cell twice"
+OUTSIDE = (
+    "--slot: 'if.no-compile.current.b1' is outside the plan's pipelines, modes, environments and batch_sizes; did you "
+    "mean 'if.compile.current.b1'?"
+)
 PAGE = "A100, V100, T4, RTX 3090, RTX 4090"
 NO_GPU = "there is no usable GPU here; try --scale tiny --device cpu"
 
@@ -112,6 +117,8 @@ IN_A_FLAG = [
     Case("--batch-size 4,1,4", "--batch-size: 4 is there twice, which makes the same cell twice"),
     Case("--mode compile --mode compile", "--mode: compile is there twice, which makes the same cell twice"),
     Case("--pipeline if --pipeline if", "--pipeline: if is there twice, which makes the same cell twice"),
+    Case("--slot if.compile.current.b1 --slot if.compile.current.b1", TWICE),
+    Case("--mode compile --slot if.no-compile.current.b1", OUTSIDE),
     Case("--env current,current", "--env: current is there twice, which makes the same cell twice"),
     Case("--steps 0", "--steps: 0 is too small; the least is 1"),
     Case("--steps -1", "--steps: -1 is too small; the least is 1"),

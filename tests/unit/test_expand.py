@@ -39,6 +39,21 @@ def test_order_is_pipeline_batch_size_mode_environment():
     ]
 
 
+def test_of_chosen_slots_only_those_are_cells_in_the_product_s_order():
+    chosen = ["if.compile.current.b1", "sd-txt2img.compile.current.b4", "sd-txt2img.no-compile.current.b16"]
+    every = {str(cell.slot): cell for cell in cells()}
+    made = cells(slots=chosen)
+    assert [str(cell.slot) for cell in made] == [slot for slot in every if slot in chosen]
+    assert list(made) == [every[str(cell.slot)] for cell in made]
+
+
+def test_what_does_not_fit_a_pipeline_that_is_left_out_does_not_matter():
+    with pytest.raises(UserError, match="pipeline 'if' has a fixed size"):
+        cells(size=256)
+    (cell,) = cells(size=256, slots=["sd-txt2img.compile.current.b4"])
+    assert cell.stages[0].width == 256
+
+
 def test_the_docs_matrix_has_30_cells_of_distinct_ids_and_no_variant():
     made = cells()
     assert len(made) == len({cell.id for cell in made}) == 30

@@ -154,7 +154,16 @@ def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
     keys = set(Plan.__dataclass_fields__) - {"timeouts", "mode_definitions", "pipeline_definitions"}
     assert set(FLAGS) == keys
     plan = resolve(
-        steps=9, size=64, guidance=2.0, dtype="float32", prompt="x", cold=True, trace=True, precision="1%", processes=2
+        slots=["if.compile.current.b4"],
+        steps=9,
+        size=64,
+        guidance=2.0,
+        dtype="float32",
+        prompt="x",
+        cold=True,
+        trace=True,
+        precision="1%",
+        processes=2,
     )
     assert set(tomllib.loads(plan_to_toml(plan))) == keys
 
@@ -174,6 +183,18 @@ def test_a_precision_does_not_enter_a_cells_id():
     assert [cell.id for cell in expand(resolve(precision="1%"), CATALOG)] == [
         cell.id for cell in expand(resolve(), CATALOG)
     ]
+
+
+def test_slots_are_read_and_written_again(write):
+    chosen = ("sd-inpaint.compile.current.b4", "sd-txt2img.no-compile.current.b1")
+    plan = resolve(write(f"slots = {json.dumps(chosen)}\n"))
+    assert plan.slots == chosen
+    assert plan.pipelines == DOCS
+    assert 'slots = ["sd-inpaint.compile.current.b4", "sd-txt2img.no-compile.current.b1"]\n' in plan_to_toml(plan)
+    assert resolve(write(plan_to_toml(plan))) == plan
+    assert resolve(slots=list(chosen)) == plan
+    mine = resolve(write(OWN + "\n"), slots=["mine.fast.current.b1"])
+    assert resolve(write(plan_to_toml(mine))).slots == ("mine.fast.current.b1",)
 
 
 def test_timeouts_are_read_and_written_again(write):
@@ -205,6 +226,18 @@ def test_timeouts_are_read_and_written_again(write):
         ("environments = []", "plan.toml: environments: must not be empty"),
         ("batch_sizes = [4, 4]", "plan.toml: batch_sizes: 4 is there twice, which makes the same cell twice"),
         ('modes = ["compile", "compile"]', "plan.toml: modes: compile is there twice"),
+        ("slots = []", "plan.toml: slots: must not be empty"),
+        ('slots = "if.compile.current.b1"', 'plan.toml: slots: "if.compile.current.b1" is no list; write ["if.'),
+        (
+            'slots = ["if.compile.current.b1", "if.compile.current.b1"]',
+            "plan.toml: slots: if.compile.current.b1 is there twice",
+        ),
+        (
+            'modes = ["compile"]\nslots = ["if.no-compile.current.b4"]',
+            "plan.toml: slots: 'if.no-compile.current.b4' is outside the plan's pipelines, modes, environments and "
+            "batch_sizes; did you mean 'if.compile.current.b4'?",
+        ),
+        ('slots = ["x"]', "batch_sizes; write it such as 'sd-txt2img.no-compile.current.b1'"),
         ("steps = 0", "plan.toml: steps: 0 is too small; the least is 1"),
         ("calls = 0", "plan.toml: calls: 0 is too small; the least is 1"),
         ("size = 500", "plan.toml: size: 500 is no multiple of 8; did you mean 496?"),
@@ -296,6 +329,10 @@ def test_a_preset_wins_over_a_folder_of_its_name(tmp_path, monkeypatch):
         ({"batch_sizes": "-1"}, "--batch-size: -1 is too small; the least is 1"),
         ({"batch_sizes": ""}, '--batch-size: "" is no whole number'),
         ({"batch_sizes": "1,1"}, "--batch-size: 1 is there twice, which makes the same cell twice"),
+        (
+            {"slots": ["if.bf16.current.b4"]},
+            "--slot: 'if.bf16.current.b4' is outside the plan's pipelines, modes, environments and batch_sizes; did",
+        ),
         ({"steps": 0}, "--steps: 0 is too small; the least is 1"),
         ({"pipelines": ["sd-txt2im"]}, "--pipeline: unknown name 'sd-txt2im'; did you mean 'sd-txt2img'?"),
         ({"scale": "huge"}, '--scale: "huge" is not allowed; choose from: full, tiny'),

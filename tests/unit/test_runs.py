@@ -463,6 +463,13 @@ def test_a_listing_says_how_each_run_stands(run: Path, tmp_path: Path) -> None:
     assert [entry.heartbeat_age_s is None for entry in found] == [True, True, True, True, False]
 
 
+@pytest.mark.parametrize(("slots", "planned"), [("", 4), ('slots = ["p.a.current.b1", "p.b.current.b4"]\n', 2)])
+def test_a_listing_says_how_many_cells_are_planned(folder: Path, slots: str, planned: int) -> None:
+    lists = 'pipelines = ["p"]\nmodes = ["a", "b"]\nenvironments = ["current"]\nbatch_sizes = [1, 4]\n'
+    (folder / runs.PLAN).write_text(lists + slots)
+    assert runs.listed(folder).planned == planned
+
+
 def test_a_run_whose_last_line_is_long_is_listed_as_it_stands(folder: Path) -> None:
     journal = runs.Journal(folder)
     journal.append(log("short"))
