@@ -5,13 +5,14 @@ Importing this module is cheap: ``sdtui ls`` does. pydantic is imported where a 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sdtui.catalog.toml_files import read_toml
 from sdtui.model.errors import UserError
@@ -22,6 +23,9 @@ CURRENT = "current"
 """The environment that sdtui itself runs in."""
 LOCKS_DIR = "SDTUI_LOCKS_DIR"
 """The variable that moves the per-GPU locks."""
+
+Images = Literal["half-block", "kitty", "sixel"]
+"""How the dashboard draws images: in characters, or by one of the protocols of terminals that can."""
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
@@ -34,11 +38,21 @@ class Settings:
         source: The file, whether or not it exists.
         environments: Python interpreters by name; ``current`` is not among them.
         runs_dir: Where runs live; ``None`` keeps the default.
+        theme: Name of the dashboard's theme, unchecked; ``None`` lets the terminal decide.
+        mouse: Whether the dashboard takes the mouse.
+        notify: Whether it rings and shows a desktop notification when a run ends.
+        images: How it draws them.
+        keys: Keys by the id of what they do, both unchecked: see `sdtui.tui.keys`.
     """
 
     source: Path
     environments: Mapping[str, Path] = field(default_factory=dict)
     runs_dir: Path | None = None
+    theme: str | None = None
+    mouse: bool = True
+    notify: bool = True
+    images: Images = "half-block"
+    keys: Mapping[str, str] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------------------------------------------------- paths
@@ -131,7 +145,13 @@ def load(path: Path | None = None) -> Settings:
     checked = _checked(source, content)
     environments = {name: _python(source, name, text) for name, text in checked["environments"].items()}
     runs = checked["runs_dir"]
-    return Settings(source, environments, _absolute(source, "runs_dir", runs) if runs else None)
+    return Settings(
+        source,
+        environments,
+        _absolute(source, "runs_dir", runs) if runs else None,
+        keys=dict(_flat(source, "keys", checked["keys"])),
+        **checked["dashboard"],
+    )
 
 
 def _checked(source: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -139,11 +159,31 @@ def _checked(source: Path, content: dict[str, Any]) -> dict[str, Any]:
 
     from sdtui.catalog.schema import Table, Text, check
 
+    class DashboardTable(Table):
+        theme: Text | None = None
+        mouse: bool = True
+        notify: bool = True
+        images: Images = "half-block"
+
     class SettingsTable(Table):
         runs_dir: Text | None = None
         environments: dict[str, Text] = Field(default_factory=dict)
+        dashboard: DashboardTable = DashboardTable()
+        keys: dict[str, Any] = Field(default_factory=dict)
 
     return check(SettingsTable, content, str(source)).model_dump()
+
+
+def _flat(source: Path, key: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields ids and keys: TOML reads ``run.start = "f5"`` as a table in a table."""
+    for name, value in table.items():
+        inner = f"{key}.{name}"
+        if isinstance(value, Mapping):
+            yield from _flat(source, inner, value)
+        elif isinstance(value, str):
+            yield inner.removeprefix("keys."), value
+        else:
+            raise UserError(f"{source}: {inner}: {json.dumps(value, default=str)} is no text")
 
 
 def _python(source: Path, name: str, text: str) -> Path:

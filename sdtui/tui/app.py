@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from sdtui import runs
 from sdtui.catalog.load import Catalog
 from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
+from sdtui.settings import Settings
 from sdtui.tui import bridge
 from sdtui.tui.draft import Draft, make_draft
 from sdtui.tui.heading import LEAST
+from sdtui.tui.keys import bindings, checked_keymap
 from sdtui.tui.messages import (
     LaunchRefused,
     MachineSeen,
@@ -35,6 +38,7 @@ from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.home import Home
 from sdtui.tui.snapshot import CellView, RunView
 from sdtui.tui.terminal import copied_words
+from sdtui.tui.themes import find_themes, variable_defaults
 
 _HERE = Path(__file__).parent
 
@@ -49,6 +53,7 @@ class Opening:
         gpu: Whether there is a usable GPU.
         follow: Folder of a run to open at once.
         replay_speed: Plays that run as if live, so many times faster; ``None`` opens it as it is.
+        settings: What the person set.
     """
 
     runs_dir: Path
@@ -56,10 +61,13 @@ class Opening:
     gpu: bool
     follow: Path | None = None
     replay_speed: float | None = None
+    settings: Settings = field(default_factory=lambda: Settings(Path("settings.toml")))
 
 
 class Dashboard(App[None]):
     """The dashboard.
+
+    Making it raises `UserError` where a key in the settings is wrong; what is wrong with themes is a toast.
 
     Attributes:
         draft: What is chosen to run.
@@ -69,6 +77,7 @@ class Dashboard(App[None]):
     """
 
     TITLE = "sdtui"
+    BINDINGS = bindings("everywhere")
     CSS_PATH = [
         _HERE / "app.tcss",
         _HERE / "screens" / "home.tcss",
@@ -78,8 +87,10 @@ class Dashboard(App[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST[1], "-short"), (30, "-tall")]
 
     def __init__(self, opening: Opening) -> None:
-        super().__init__()
+        super().__init__(ansi_color="NO_COLOR" in os.environ or None)  # native colours are removed, others made grey
         self.opening = opening
+        self._set_themes()
+        self.set_keymap(checked_keymap(opening.settings))
         self.animation_level = "none"
         self.draft: Draft = make_draft(opening.catalog, "docs" if opening.gpu else "demo", {}, opening.gpu)
         self.draft = self.draft.with_selection_of(())
@@ -87,12 +98,28 @@ class Dashboard(App[None]):
         self.results: dict[str, CellView] = {}
         self.machine: MachineSeen | None = None
 
+    def _set_themes(self) -> None:
+        found = find_themes(self.opening.settings, os.environ)
+        textual_s = set(self.available_themes)
+        for theme in found.themes:
+            self.register_theme(theme)
+        self.theme = found.chosen
+        for name in textual_s.difference(theme.name for theme in found.themes):
+            self.unregister_theme(name)
+        self._theme_problems = found.problems
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Returns our own variables for themes that leave them out."""
+        return variable_defaults(self.current_theme)
+
     def on_mount(self) -> None:
         """Shows the matrix, then looks at what takes longer."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.exit)
         self.push_screen(Home())
+        for problem in self._theme_problems:
+            self.notify(problem, title="theme", severity="warning", timeout=15, markup=False)
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
@@ -144,6 +171,14 @@ class Dashboard(App[None]):
             self.notify(str(error), title="cannot be used here", severity="error", timeout=15)
         else:
             self._changed()
+
+    def action_theme(self) -> None:
+        """Takes the next theme, and says how to keep it."""
+        names = list(self.available_themes)
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        line = f'theme = "{self.theme}" under [dashboard] in {self.opening.settings.source} keeps it'
+        self.clear_notifications()
+        self.notify(line, title=self.theme, markup=False)
 
     # -------------------------------------------------------------------------------------------------------- runs
 

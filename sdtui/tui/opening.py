@@ -27,12 +27,13 @@ def open_dashboard(
     Raises:
         UserError: A file of the person's, or the run's name, is wrong.
     """
-    where = settings.runs_dir(runs_dir)
+    chosen = settings.load()
+    where = settings.runs_dir(runs_dir, chosen)
     folder = runs.find(where, run) if run is not None else None
-    opening = Opening(where, load_catalog(settings.config_dir()), _gpu_available(), folder, replay_speed)
+    opening = Opening(where, load_catalog(settings.config_dir()), _gpu_available(), folder, replay_speed, chosen)
     app = Dashboard(opening)
     try:
-        app.run(mouse=mouse)
+        app.run(mouse=mouse and chosen.mouse)
     except OSError as error:
         if error.errno != errno.EIO:  # the terminal is gone
             raise

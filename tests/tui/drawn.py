@@ -9,6 +9,7 @@ from textual.geometry import Region
 from textual.widget import Widget
 
 import sdtui.tui.widgets
+from sdtui.tui.themes import variable_defaults
 
 STYLES = sorted(Path(sdtui.tui.widgets.__file__).parent.glob("*.tcss"))
 
@@ -21,6 +22,9 @@ class Drawn(App[None]):
     def __init__(self, *widgets: Widget) -> None:
         super().__init__()
         self._widgets = widgets
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return variable_defaults(self.current_theme)
 
     def compose(self) -> ComposeResult:
         yield from self._widgets

@@ -87,8 +87,7 @@ def test_locks_dir_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_no_file_is_an_empty_one() -> None:
     loaded = settings.load()
-    assert (loaded.environments, loaded.runs_dir) == ({}, None)
-    assert loaded.source == settings.config_dir() / "settings.toml"
+    assert loaded == settings.Settings(settings.config_dir() / "settings.toml")
 
 
 def test_environments_are_read(tmp_path: Path) -> None:
@@ -97,6 +96,19 @@ def test_environments_are_read(tmp_path: Path) -> None:
         "torch-2.9": tmp_path / "home/venvs/a/bin/python",
         "nightly": Path("/opt/nightly/bin/python"),
     }
+
+
+def test_the_dashboard_s_keys_are_read() -> None:
+    path = _write('[dashboard]\ntheme = "dusk"\nmouse = false\nnotify = false\nimages = "sixel"\n')
+    assert settings.load() == settings.Settings(path, theme="dusk", mouse=False, notify=False, images="sixel")
+
+
+@pytest.mark.parametrize(
+    "text", ['[keys]\nrun.start = "f5,ctrl+r"\nquit = "Q"\n', '[keys]\n"run.start" = "f5,ctrl+r"\nquit = "Q"\n']
+)
+def test_the_keys_of_bindings_are_read_with_and_without_quotes(text: str) -> None:
+    _write(text)
+    assert settings.load().keys == {"run.start": "f5,ctrl+r", "quit": "Q"}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +125,16 @@ def test_environments_are_read(tmp_path: Path) -> None:
         ('[environments]\na = "~no-such-user/x"', r"environments.a: '~no-such-user/x' names an unknown home folder"),
         ('[environments]\ncurrent = "/x"', r"environments.current: 'current' is the environment that .*"),
         ('[environments]\n"a/b" = "/x"', r"environments.a/b: a name is letters, .*"),
+        ("[dashbord]", r"dashbord: unknown key; did you mean 'dashboard'\?"),
+        ("[dashboard]\nmuose = true", r"dashboard.muose: unknown key; did you mean 'mouse'\?"),
+        ("[dashboard]\nmouse = 1", r"dashboard.mouse: 1 is neither true nor false"),
+        ("[dashboard]\ntheme = 3", r"dashboard.theme: 3 is no text"),
+        ('[dashboard]\ntheme = ""', r"dashboard.theme: must not be empty"),
+        ('[dashboard]\nimages = "sixels"', r"dashboard.images: \"sixels\" is not allowed; did you mean 'sixel'\?"),
+        ("dashboard = true", r"dashboard: true is no table"),
+        ("[keys]\nrun.start = 5", r"keys.run.start: 5 is no text"),
+        ('[keys]\nquit = ["Q"]', r'keys.quit: \["Q"\] is no text'),
+        ("keys = 5", r"keys: 5 is no table"),
         ("runs_dir = /x\n", r"not TOML: .*line 1.*"),
         (b'runs_dir = "\xff"', r"not UTF-8: .*"),
     ],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
+
+from sdtui.tui.keys import bindings
 
 
 class Confirm(ModalScreen[bool]):
@@ -20,12 +21,7 @@ class Confirm(ModalScreen[bool]):
 
     CSS_PATH = "confirm.tcss"
 
-    BINDINGS = [
-        Binding("y", "answer(True)", "yes", id="confirm.yes"),
-        Binding("n,escape,q", "answer(False)", "no", id="confirm.no"),
-        Binding("left,h", "app.focus_previous", show=False, id="confirm.previous"),
-        Binding("right,l", "app.focus_next", show=False, id="confirm.next"),
-    ]
+    BINDINGS = bindings("confirm")
 
     def __init__(self, question: str, more: str = "", yes: str = "Yes") -> None:
         super().__init__()
@@ -54,3 +50,7 @@ class Confirm(ModalScreen[bool]):
     def action_answer(self, yes: bool) -> None:
         """Takes the answer."""
         self.dismiss(yes)
+
+    def action_back(self) -> None:
+        """Takes no for the answer."""
+        self.dismiss(False)

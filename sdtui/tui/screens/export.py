@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
@@ -17,6 +16,7 @@ from textual.widgets.option_list import Option
 from sdtui.model.errors import UserError
 from sdtui.tui import exporting
 from sdtui.tui.exporting import FORMATS, Format, Subject
+from sdtui.tui.keys import bindings
 from sdtui.tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ class Export(ModalScreen[None]):
     app: Dashboard
 
     CSS_PATH = "export.tcss"
-    BINDINGS = [
-        Binding("escape", "back", "back", id="export.back"),
-        Binding("y", "copy", "copy tables", id="export.copy"),
-    ]
+    BINDINGS = bindings("export")
 
     def __init__(self, subject: Subject) -> None:
         super().__init__()

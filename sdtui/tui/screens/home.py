@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer, Input
@@ -16,6 +15,7 @@ from sdtui.tui.board import make_board
 from sdtui.tui.detail import describe
 from sdtui.tui.exporting import subject_of
 from sdtui.tui.heading import batch_strip, first_words, run_line, too_small, top_line
+from sdtui.tui.keys import bindings
 from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.presets import Presets
 from sdtui.tui.widgets.lines import Lines
@@ -31,22 +31,7 @@ class Home(Screen[None]):
 
     app: Dashboard
 
-    BINDINGS = [
-        Binding("up,k", "move(-1, 0)", "up", show=False, id="move.up"),
-        Binding("down,j", "move(1, 0)", "down", show=False, id="move.down"),
-        Binding("left,h", "move(0, -1)", "left", show=False, id="move.left"),
-        Binding("right,l", "move(0, 1)", "right", show=False, id="move.right"),
-        Binding("space", "select('cell')", "select", id="select.cell"),
-        Binding("a", "select('row')", "row", id="select.row"),
-        Binding("A", "select('column')", "column", id="select.column"),
-        Binding("b", "batch", "batch", id="batch.next"),
-        Binding("p", "presets", "presets", id="presets.open"),
-        Binding("r", "run", "run", id="run.start"),
-        Binding("e", "export", "export", id="export"),
-        Binding("R", "runs", "runs", id="runs"),
-        Binding("slash", "filter", "filter", show=False, id="filter"),
-        Binding("q", "quit", "quit", id="quit"),
-    ]
+    BINDINGS = bindings("home")
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,6 +172,11 @@ class Home(Screen[None]):
         """Filters while it is typed."""
         self.wanted = event.value
         self.show()
+
+    def action_back(self) -> None:
+        """Takes the filter away."""
+        self.query_one("#filter", Input).value = ""
+        self.on_input_submitted()
 
     def on_input_submitted(self) -> None:
         """Goes back to the matrix."""

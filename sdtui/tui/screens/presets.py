@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from sdtui.tui.keys import bindings
 from sdtui.tui.messages import PlansFound
 from sdtui.tui.offers import Offer, plan_files, presets
 
@@ -24,22 +24,13 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 24
 
 
-class _Offers(OptionList):
-    BINDINGS = [
-        Binding("j", "cursor_down", "down", show=False, id="presets.down"),
-        Binding("k", "cursor_up", "up", show=False, id="presets.up"),
-    ]
-
-
 class Presets(ModalScreen[str | None]):
     """Gives the source of the plan that was taken, ``None`` where none was."""
 
     app: Dashboard
 
     CSS_PATH = "presets.tcss"
-    BINDINGS = [
-        Binding("escape", "dismiss", "leave", id="presets.leave"),
-    ]
+    BINDINGS = bindings("presets")
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +38,7 @@ class Presets(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """Lists the presets; plan files follow once they are read."""
-        shown = _Offers(id="presets")
+        shown = OptionList(id="presets")
         shown.border_title = "take a preset or a plan file"
         shown.border_subtitle = "enter takes it · escape leaves"
         yield shown
@@ -70,8 +61,17 @@ class Presets(ModalScreen[str | None]):
         """Takes it."""
         self.dismiss(event.option_id)
 
+    def action_move(self, lines: int) -> None:
+        """Moves the highlight to the next that can be taken."""
+        shown = self.query_one(OptionList)
+        shown.action_cursor_down() if lines > 0 else shown.action_cursor_up()
+
+    def action_back(self) -> None:
+        """Leaves things as they are."""
+        self.dismiss(None)
+
     def _add(self, offers: Iterable[Offer]) -> None:
-        shown = self.query_one(_Offers)
+        shown = self.query_one(OptionList)
         current = shown.highlighted_option.id if shown.highlighted_option else self.app.draft.source
         self._offers += tuple(offers)
         width = min(max(len(_name(offer)) for offer in self._offers), _LONGEST_NAME)

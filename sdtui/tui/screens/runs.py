@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.screen import Screen
 from textual.widgets import Footer, Input
 
 from sdtui.tui import run_threads
+from sdtui.tui.keys import bindings
 from sdtui.tui.messages import RunsListed, Told
 from sdtui.tui.run_list import RunLine
 from sdtui.tui.run_table import describe_run, table
@@ -30,20 +30,7 @@ class Runs(Screen[None]):
 
     CSS_PATH = "runs.tcss"
 
-    BINDINGS = [
-        Binding("up,k", "move(-1)", "up", show=False, id="runs.up"),
-        Binding("down,j", "move(1)", "down", show=False, id="runs.down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="runs.page-up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="runs.page-down"),
-        Binding("home,g", "move(-1000000)", "first", show=False, id="runs.first"),
-        Binding("end,G", "move(1000000)", "last", show=False, id="runs.last"),
-        Binding("enter", "open", "open", id="runs.open"),
-        Binding("f", "follow", "follow", id="runs.follow"),
-        Binding("x", "cancel", "cancel", id="runs.cancel"),
-        Binding("space", "mark", "mark", id="runs.mark"),
-        Binding("slash", "filter", "filter", show=False, id="runs.filter"),
-        Binding("escape,q,R", "back", "back", id="runs.back"),
-    ]
+    BINDINGS = bindings("runs")
 
     def __init__(self) -> None:
         super().__init__()

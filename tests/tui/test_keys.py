@@ -1,0 +1,89 @@
+"""The table of keys, and what a person may make of it."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from sdtui.model.errors import UserError
+from sdtui.settings import Settings
+from sdtui.tui import keys
+from sdtui.tui.keys import KEYS, SCREENS, bindings, checked_keymap
+
+SOURCE = Path("/settings.toml")
+
+
+def chosen(**remapped: str) -> dict[str, str]:
+    return checked_keymap(Settings(SOURCE, keys={name.replace("_", "."): key for name, key in remapped.items()}))
+
+
+def message(remapped: dict[str, str]) -> str:
+    with pytest.raises(UserError) as caught:
+        checked_keymap(Settings(SOURCE, keys=remapped))
+    return str(caught.value)
+
+
+def test_the_defaults_are_keys_and_do_not_clash() -> None:
+    defaults = {each.id: each.key for each in KEYS}
+    assert checked_keymap(Settings(SOURCE, keys=defaults)) == defaults
+    assert checked_keymap(Settings(SOURCE)) == {}
+
+
+def test_an_id_has_one_key_and_is_no_table_of_another() -> None:
+    for one, other in combinations(KEYS, 2):
+        assert one.id != other.id or (one.key == other.key and not set(one.where) & set(other.where))
+        assert not other.id.startswith(f"{one.id}."), "in TOML a key cannot be text and table"
+
+
+@pytest.mark.parametrize("where", ["everywhere", *SCREENS])
+def test_every_binding_has_an_id_and_words(where: keys.Where) -> None:
+    made = bindings(where)
+    assert made
+    assert all(binding.id and binding.description and binding.action for binding in made)
+
+
+def test_a_choice_is_taken() -> None:
+    assert chosen(run_start="f5, ctrl+r", filter="?,ctrl+slash", help="f1") == {
+        "run.start": "f5,ctrl+r",
+        "filter": "?,ctrl+slash",
+        "help": "f1",
+    }
+
+
+def test_two_may_change_places() -> None:
+    assert chosen(run_start="s", run_skip="r") == {"run.start": "s", "run.skip": "r"}
+
+
+@pytest.mark.parametrize(
+    ("remapped", "words"),
+    [
+        ({"run.strat": "f5"}, "keys.run.strat: unknown key; did you mean 'run.start'?"),
+        (
+            {"quit": ""},
+            "keys.quit: must not be empty; a key is one such as 'x', 'f5' or 'ctrl+r', and the comma is 'comma'",
+        ),
+        ({"quit": "spce"}, "keys.quit: 'spce' is no key; did you mean 'space'?"),
+        ({"quit": "pizza"}, "keys.quit: 'pizza' is no key; a key is one such as 'f5' or 'ctrl+r'"),
+        ({"quit": "control+x"}, "keys.quit: 'control+x' is no key: nothing is called 'control+'; did you mean 'ctrl'?"),
+        ({"quit": "shift+ctrl+a"}, "keys.quit: 'shift+ctrl+a' never arrives as such; write 'ctrl+shift+a'"),
+        ({"quit": "ctrl+A"}, "keys.quit: 'ctrl+A' never arrives as such; write 'ctrl+shift+a'"),
+        ({"quit": "shift+z"}, "keys.quit: 'shift+z' never arrives as such; write 'Z'"),
+        ({"quit": "Ctrl+X"}, "keys.quit: 'Ctrl+X' never arrives as such; write 'ctrl+shift+x'"),
+        ({"quit": "ctrl+?"}, "keys.quit: 'ctrl+?' never arrives as such; write 'ctrl+question_mark'"),
+        ({"quit": "ctrl+q"}, "keys.quit: 'ctrl+q' always leaves"),
+        ({"run.start": "s"}, "keys.run.start: 's' is also run.skip on the home screen; give that another key too"),
+        ({"help": "/"}, "keys.help: 'slash' is also filter on the home screen; give that another key too"),
+        ({"help": "ctrl+m"}, "keys.help: 'enter' is also cell.open on the home screen; give that another key too"),
+    ],
+)
+def test_a_mistake_names_file_and_key(remapped: dict[str, str], words: str) -> None:
+    assert message(remapped).startswith(f"{SOURCE}: {words}")
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    text = message({"run.strat": "f5", "quit": "", "run.skip": "x"})
+    assert text.count(str(SOURCE)) == 1
+    assert "\n" not in text
+    assert all(f"keys.{name}: " in text for name in ("run.strat", "quit", "run.skip"))
