@@ -18,7 +18,7 @@ from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Status
 from sdtui.processes import Process, counted, pool, pool_energy, pool_flags
 from sdtui.records import CellRecord, RunRecord, SittingRecord
-from sdtui.report.text import NOT_AVAILABLE
+from sdtui.report.text import NOT_AVAILABLE, release
 from sdtui.roofline import StageRoofline, roofline
 
 
@@ -184,11 +184,6 @@ def package(run: RunRecord, record: CellRecord, name: str) -> str | None:
     environments = sitting.started.environments if sitting else ()
     found = next((e for e in environments if e.name == record.spec.slot.environment), None)
     return record.versions.get(name) or (found.packages.get(name) if found else None)
-
-
-def release(version: str | None) -> str:
-    """Returns a version without its build tag: a package's own word and its metadata differ there."""
-    return (version or "").partition("+")[0]
 
 
 def _result(run: RunRecord, record: CellRecord) -> Result:

@@ -59,6 +59,11 @@ def ordinal(number: int) -> str:
     return f"{number}{'th' if teens else _ORDINALS.get(number % 10, 'th')}"
 
 
+def release(version: str | None) -> str:
+    """Returns a version without its build tag: a package's own word and its metadata differ there."""
+    return (version or "").partition("+")[0]
+
+
 def torch_label(version: str | None) -> str:
     """Writes the torch of a table column: ``torch 2.11``, or ``torch nightly`` for a development build."""
     if version is None:

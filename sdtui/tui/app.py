@@ -18,6 +18,7 @@ from sdtui import runs
 from sdtui.catalog.load import Catalog
 from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
+from sdtui.report.text import release
 from sdtui.settings import Settings
 from sdtui.tui import bridge
 from sdtui.tui.draft import Draft, make_draft
@@ -97,6 +98,8 @@ class Dashboard(App[None]):
         self.run_view: RunView | None = None
         self.results: dict[str, CellView] = {}
         self.machine: MachineSeen | None = None
+        self._followed: Path | None = None
+        self._waiting: list[Path] = []
 
     def _set_themes(self) -> None:
         found = find_themes(self.opening.settings, os.environ)
@@ -157,8 +160,7 @@ class Dashboard(App[None]):
     @property
     def cells(self) -> dict[str, CellView]:
         """What is known of cells, by id: of the run that is shown, else of earlier ones on the same device."""
-        device = self.machine.machine.device_name if self.machine and self.machine.machine else None
-        earlier = {cell: view for cell, view in self.results.items() if device is None or view.device == device}
+        earlier = {cell: view for cell, view in self.results.items() if self._is_of_here(view)}
         return {**earlier, **(self.run_view.cells if self.run_view else {})}
 
     def take(self, source: str | None) -> None:
@@ -180,11 +182,31 @@ class Dashboard(App[None]):
         self.clear_notifications()
         self.notify(line, title=self.theme, markup=False)
 
+    @property
+    def torch(self) -> dict[str, str | None]:
+        """Full torch version by environment: of the run that is shown, else as it is here now."""
+        seen = self.machine.environments if self.machine else ()
+        known = {each.name: each.packages.get("torch") for each in seen}
+        return {**known, **(self.run_view.torch if self.run_view else {})}
+
+    def _is_of_here(self, view: CellView) -> bool:
+        """Whether a result is of the device and torch that would measure it now, as far as these are known."""
+        run = self.run_view.machine if self.run_view else None
+        machine = run or (self.machine.machine if self.machine else None)
+        torch = self.torch.get(view.slot.environment)
+        here = machine is None or view.device == machine.device_name
+        return here and (torch is None or release(view.torch) == release(torch))
+
     # -------------------------------------------------------------------------------------------------------- runs
 
     def start(self, slots: Iterable[Slot]) -> None:
         """Starts a run of these slots with the draft's options."""
-        self.notify(f"cannot start {len(list(slots))} cells yet", severity="warning")
+        overrides = self.draft.to_run(slots)
+        self.in_thread("launch", bridge.launch, self.draft.source, overrides, self.opening.runs_dir)
+
+    def resume(self, folder: Path, retry: str | None) -> None:
+        """Starts a further sitting of a run; ``retry`` names statuses whose cells run again, as ``--retry`` does."""
+        self.in_thread("launch", bridge.resume, folder, retry)
 
     def open_run(self, folder: Path) -> None:
         """Shows a run: follows it while it lives, and takes its plan for the matrix."""
@@ -194,24 +216,34 @@ class Dashboard(App[None]):
             self.notify(str(error), title=f"plan of run {folder.name}", severity="warning")
         else:
             self.draft = plan.with_selection_of(())
-        self.run_view = None
+        self._follow(folder)
+
+    def _follow(self, folder: Path) -> None:
+        self._followed, self.run_view = folder, None
         self.in_thread("follow", bridge.follow, folder, cancellable=True)
         self._changed()
 
     # ---------------------------------------------------------------------------------------------------- messages
 
     def on_run_changed(self, message: RunChanged) -> None:
-        """Shows how far the run is."""
+        """Shows how far the run is, and after its end the next one that was started meanwhile."""
+        if message.view.folder != self._followed:
+            return
         self.run_view = message.view
         self.results.update((cell, view) for cell, view in message.view.cells.items() if view.state == "finished")
         self._changed()
+        if self._waiting and not message.view.is_live:
+            self._follow(self._waiting.pop(0))
 
     def on_run_launched(self, message: RunLaunched) -> None:
-        """Follows the run that was started."""
-        self.run_view = None
+        """Follows the run that was started, at once or after the one that goes on."""
         self.draft = self.draft.with_selection_of(())
-        self.in_thread("follow", bridge.follow, message.folder, cancellable=True)
-        self._changed()
+        if self.run_view is not None and self.run_view.is_live and message.folder != self._followed:
+            self._waiting.append(message.folder)
+            self.notify(f"run {runs.short(message.folder)} waits for the device, and is shown when this one has ended")
+            self._changed()
+        else:
+            self._follow(message.folder)
 
     def on_launch_refused(self, message: LaunchRefused) -> None:
         """Says why a run did not start."""

@@ -43,9 +43,15 @@ class Square:
 
 @dataclass(frozen=True)
 class BoardRow:
-    """One pipeline at one batch size."""
+    """One pipeline at one batch size.
+
+    Attributes:
+        label: The pipeline's.
+        mark: Batch size, where several are shown; empty where all rows are of one.
+    """
 
     label: str
+    mark: str
     pipeline: str
     batch_size: int
     squares: tuple[Square, ...]
@@ -107,9 +113,8 @@ def _row(
     size: int,
     several: bool,
 ) -> BoardRow:
-    label = draft.catalog.pipelines[pipeline].label + (f" · {size}" if several else "")
     squares = tuple(_square(draft, cells, draft.slot(pipeline, column, size)) for column in columns)
-    return BoardRow(label, pipeline, size, squares)
+    return BoardRow(draft.catalog.pipelines[pipeline].label, str(size) if several else "", pipeline, size, squares)
 
 
 def _square(draft: Draft, cells: Mapping[str, CellView], slot: Slot) -> Square:

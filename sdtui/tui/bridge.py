@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from textual.message import Message
 
 from sdtui import runs
 from sdtui.model.errors import UserError
 from sdtui.model.events import Stamped
-from sdtui.tui.messages import MachineSeen, ResultsFound, RunChanged
+from sdtui.tui.messages import LaunchRefused, MachineSeen, ResultsFound, RunChanged, RunLaunched
 from sdtui.tui.snapshot import CellView
 
 Post = Callable[[Message], object]
@@ -64,6 +64,35 @@ def follow(folder: Path, post: Post, cancelled: Cancelled) -> None:
             post(RunChanged(reducer.view(time.time(), runs.listed(folder).state)))
             shown, fresh = now, False
         time.sleep(_POLL_S)
+
+
+def launch(source: str, overrides: Mapping[str, Any], runs_dir: Path | None, post: Post) -> None:
+    """Starts a run, detached from the dashboard; arguments as of `sdtui.starting.begin`."""
+    from sdtui import starting
+
+    try:
+        folder = starting.begin(source, overrides, runs_dir)
+        starting.start_detached(folder, [])
+    except (UserError, starting.StartError) as error:
+        post(LaunchRefused(str(error)))
+    else:
+        post(RunLaunched(folder))
+
+
+def resume(folder: Path, retry: str | None, post: Post) -> None:
+    """Starts a further sitting of a run; arguments as of `sdtui.starting.prepare_resume`."""
+    from sdtui import starting
+
+    try:
+        arguments = starting.prepare_resume(folder, retry, force=False)
+        if arguments is None:
+            post(LaunchRefused(f"run {folder.name}: nothing is left to run"))
+            return
+        starting.start_detached(folder, arguments)
+    except (UserError, starting.StartError) as error:
+        post(LaunchRefused(str(error)))
+    else:
+        post(RunLaunched(folder))
 
 
 def look(device: str, environments: Sequence[str], post: Post) -> None:

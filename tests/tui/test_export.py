@@ -41,7 +41,9 @@ def dashboard(follow: Path | None = DOCS, runs_dir: Path = Path("none")) -> Dash
 
 
 async def settle(app: Dashboard, pilot: Pilot[None], *keys: str) -> None:
-    """Presses keys, each with what threads make of it."""
+    """Waits for the run that is opened, then presses keys, each with what threads make of it."""
+    while app.opening.follow and app.run_view is None:
+        await pilot.pause()
     for key in (None, *keys):
         if key:
             await pilot.press(key)

@@ -70,7 +70,7 @@ class Home(Screen[None]):
             return
         if self.batch_size is not None and self.batch_size not in self.app.draft.batch_sizes:
             self.batch_size = self.app.draft.batch_sizes[0]
-        self.matrix.board = make_board(self.app.draft, self.app.cells, self._torch(), self.batch_size, self.wanted)
+        self.matrix.board = make_board(self.app.draft, self.app.cells, self.app.torch, self.batch_size, self.wanted)
         self.query_one("#top", Lines).show(top_line(self.app.draft, self.app.machine, self.app.run_view))
         self.query_one("#strip", Lines).show(batch_strip(self.app.draft, self.batch_size, self.wanted))
         self._show_run()
@@ -87,11 +87,6 @@ class Home(Screen[None]):
         if run is not None:
             self.query_one("#run", Lines).show(run_line(run))
             self.query_one(Live).show(run)
-
-    def _torch(self) -> dict[str, str | None]:
-        seen = self.app.machine.environments if self.app.machine else ()
-        known = {each.name: each.packages.get("torch") for each in seen}
-        return {**known, **(self.app.run_view.torch if self.app.run_view else {})}
 
     def _show_detail(self) -> None:
         square = self.matrix.square

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -12,11 +12,11 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from sdtui.tui.board import Board, BoardRow, Square
+from sdtui.tui.board import FLAG, Board, BoardRow, Square
 
 _HEADER = 2
 _LABEL = range(14, 25)
-_COLUMN = range(18, 29)
+_COLUMN = range(18, 37)
 _GLYPHS = {"empty": "·", "unfit": "-", "queued": "◌", "running": "▶", "ok": " ", "ended": "✗"}
 _ASCII = {"·": ".", "◌": "o", "▶": ">", "✗": "x", "●": "*"}
 
@@ -68,7 +68,7 @@ class Matrix(ScrollView, can_focus=True):
         """Redraws the rows that have changed."""
         if before.headers != board.headers or len(before.rows) != len(board.rows):
             self._fit()
-            self.cursor = self._within(*self.cursor)
+            self.cursor = self._place_like(before)
             self.refresh()
             self.post_message(self.Moved())
             return
@@ -86,6 +86,16 @@ class Matrix(ScrollView, can_focus=True):
         for row in {before[0], cursor[0]}:
             self._refresh_row(row)
         self.post_message(self.Moved())
+
+    def _place_like(self, before: Board) -> tuple[int, int]:
+        """Returns where the cursor goes on another board: to the same pipeline, and batch size where it is there."""
+        row, column = self.cursor
+        if row >= len(before.rows):
+            return self._within(row, column)
+        was, rows = before.rows[row], list(enumerate(self.board.rows))
+        same = [index for index, each in rows if (each.pipeline, each.batch_size) == (was.pipeline, was.batch_size)]
+        alike = [index for index, each in rows if each.pipeline == was.pipeline]
+        return self._within(next(iter(same + alike), 0), column)
 
     def _within(self, row: int, column: int) -> tuple[int, int]:
         rows, columns = len(self.board.rows), len(self.board.headers)
@@ -122,7 +132,7 @@ class Matrix(ScrollView, can_focus=True):
 
     @property
     def _label_width(self) -> int:
-        longest = max((len(row.label) for row in self.board.rows), default=0)
+        longest = max((len(row.label) + len(row.mark) + bool(row.mark) for row in self.board.rows), default=0)
         return min(max(longest + 2, _LABEL.start), _LABEL.stop - 1)
 
     @property
@@ -163,9 +173,10 @@ class Matrix(ScrollView, can_focus=True):
         if index >= len(self.board.rows):
             return Strip.blank(width, self.rich_style)
         row = self.board.rows[index]
-        label_style = self.get_component_rich_style("matrix--label")
+        leads = index == 0 or self.board.rows[index - 1].pipeline != row.pipeline
+        label_style = self.get_component_rich_style("matrix--label" if leads else "matrix--header")
         cells = [self._cell(square, (index, column)) for column, square in enumerate(row.squares)]
-        return self._line(Segment(self._in_label(row.label), label_style), cells, width)
+        return self._line(Segment(self._in_label(row.label, row.mark), label_style), cells, width)
 
     def _line(self, label: Segment, cells: list[Segment], width: int) -> Strip:
         scrolled = Strip(cells).crop(round(self.scroll_x), round(self.scroll_x) + width - self._label_width)
@@ -175,9 +186,8 @@ class Matrix(ScrollView, can_focus=True):
         under = place == self.cursor
         left, right = "[]" if under else "  "
         mark = "●" if square.selected else _GLYPHS[square.kind]
-        room = self._column_width - 5 - len(square.note)
-        text = set_cell_size(square.text, room) if room > 0 else ""
-        return Segment(self._plain(f"{left}{mark} {text}{square.note}{right} "), self._style(square, under))
+        content = _fitted(square, self._column_width - 5)
+        return Segment(self._plain(f"{left}{mark} {content}{right} "), self._style(square, under))
 
     def _style(self, square: Square, under: bool) -> Style:
         name = f"speedup-{square.level}" if square.level else square.kind
@@ -188,8 +198,8 @@ class Matrix(ScrollView, can_focus=True):
             style += self.get_component_rich_style("matrix--cursor", partial=True)
         return style
 
-    def _in_label(self, text: str) -> str:
-        return set_cell_size(text, self._label_width)
+    def _in_label(self, text: str, mark: str = "") -> str:
+        return f"{set_cell_size(text, self._label_width - len(mark) - 1)}{mark} "
 
     def _in_column(self, text: str) -> str:
         return set_cell_size(text, self._column_width - 1) + " "
@@ -198,3 +208,13 @@ class Matrix(ScrollView, can_focus=True):
         if self.app.console.encoding.lower().startswith("utf"):
             return text
         return "".join(_ASCII.get(character, character) for character in text)
+
+
+def _fitted(square: Square, room: int) -> str:
+    """Returns text and note in so many columns: the note gives way to figures, but a flag stays."""
+    for note in (square.note, square.note.split()[-1] if square.note.endswith(FLAG) else "", ""):
+        left = room - cell_len(note) - bool(note)
+        if cell_len(square.text) <= left or not note:
+            break
+    text = square.text if cell_len(square.text) <= left else set_cell_size(square.text, max(0, left - 1)) + "…"
+    return set_cell_size(text, room - cell_len(note)) + note

@@ -1,0 +1,131 @@
+"""Makes and resumes runs without following them: what the command line and the dashboard both begin with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sdtui import runs, settings
+from sdtui.catalog.load import load_catalog
+from sdtui.catalog.plan_toml import plan_to_toml
+from sdtui.catalog.plans import FLAGS, origin, resolve_plan
+from sdtui.model.errors import UserError, nearest
+from sdtui.model.results import STATUSES, Status
+from sdtui.records import RunRecord
+from sdtui.supervisor.launch import start_supervisor
+from sdtui.supervisor.limits import RESERVE_BYTES
+from sdtui.supervisor.prepare import prepare, prepare_plan, refuse_differences
+from sdtui.telemetry.nvml import resolve_device
+
+_POLL_S = 0.05
+
+
+class StartError(Exception):
+    """A supervisor ended before it held its run; the message is its last words."""
+
+
+def begin(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | None) -> Path:
+    """Makes a run of a plan, which no supervisor holds yet.
+
+    Args:
+        source: Preset, plan file, or ``None``.
+        overrides: Flags by plan key.
+        runs_dir: ``--runs-dir``.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        UserError: Something that was asked for is wrong; nothing was written.
+    """
+    where = settings.runs_dir(runs_dir)
+    plan = resolve_plan(load_catalog(settings.config_dir()), source, overrides, gpu_available())
+    try:
+        sitting = prepare_plan(plan)
+    except UserError as error:  # begins with the key of the plan, where one is to blame
+        key, _, problem = str(error).partition(": ")
+        raise UserError(f"{origin(key, source, overrides)}: {problem}" if key in FLAGS else str(error)) from error
+    settings.locks_dir()  # a wrong one is refused here, before anything is written
+    return runs.create(where, sitting.machine.device_name, sitting.machine.host, plan_to_toml(plan))
+
+
+def prepare_resume(folder: Path, retry: str | None, force: bool) -> list[str] | None:
+    """Looks whether a run can have a further sitting.
+
+    Args:
+        folder: Of the run.
+        retry: Statuses, separated by commas, with which cells run again.
+        force: Resume on another GPU or torch, or where another host seems to run it.
+
+    Returns:
+        The supervisor's arguments; ``None`` where nothing is left to run.
+
+    Raises:
+        UserError: The run is running, or was made on another machine or with other versions.
+    """
+    statuses = _statuses(retry)
+    state = runs.lock_state(folder)
+    if state.held and (state.evidence == "lock" or not force):
+        how = f", by a heartbeat {state.age_s:.0f} s old; resume with --force" if state.age_s is not None else ""
+        raise UserError(f"run {folder.name}: is running (held by {state.holder}{how}); follow it with 'sdtui watch'")
+    record = runs.read(folder)
+    try:
+        sitting = prepare(folder / runs.PLAN)
+    except UserError as error:
+        raise UserError(f"run {folder.name}: {error}") from error
+    if not force:
+        refuse_differences(record, sitting)
+    ended = endings(record)
+    if ended and not {None, "cancelled", *statuses} & {*ended}:
+        return None
+    arguments = ["--retry", ",".join(statuses)] if statuses else []
+    return [*arguments, "--force"] if force else arguments
+
+
+def start_detached(folder: Path, arguments: Sequence[str]) -> None:
+    """Starts a run's supervisor and waits until it holds the run, so that whatever comes next finds it running.
+
+    Raises:
+        StartError: It ended before that.
+    """
+    supervisor = start_supervisor(folder, list(arguments))
+    while supervisor.poll() is None and not runs.lock_state(folder).held:
+        time.sleep(_POLL_S)
+    if supervisor.poll() is not None and not runs.read(folder).sittings:
+        raise StartError(f"run {folder.name}: {last_words(folder)}")
+
+
+def endings(record: RunRecord) -> list[Status | None]:
+    """Returns how each cell ended; ``None`` where it has no result, or not of every process."""
+    found = [record.ending_of(cell) for cell in record.cells.values()]
+    return [ending.status if ending else None for ending in found]
+
+
+def last_words(folder: Path) -> str:
+    """Says why a supervisor ended without an ending, as far as its log or the disk tell."""
+    if shutil.disk_usage(folder).free < RESERVE_BYTES:
+        return f"there is no space left on its disk; free some, then 'sdtui resume {runs.short(folder)}'"
+    log = folder / "logs" / "supervisor.log"
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return f"{log} ends with: {lines[-1]}" if lines else f"'sdtui resume {runs.short(folder)}' goes on with it"
+
+
+def gpu_available() -> bool:
+    """Whether there is a usable GPU."""
+    try:
+        resolve_device("cuda", os.environ)
+    except UserError:
+        return False
+    return True
+
+
+def _statuses(retry: str | None) -> list[str]:
+    statuses = [part.strip() for part in retry.split(",") if part.strip()] if retry else []
+    for status in statuses:
+        if status not in STATUSES:
+            raise UserError(f"--retry: unknown status '{status}'; {nearest(status, STATUSES)}")
+    return statuses
