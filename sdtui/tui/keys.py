@@ -13,13 +13,14 @@ from textual.keys import KEY_ALIASES, Keys
 from sdtui.model.errors import UserError, near, nearest
 from sdtui.settings import Settings
 
-Where = Literal["everywhere", "home", "runs", "cell", "presets", "export", "confirm", "help"]
+Where = Literal["everywhere", "home", "runs", "comparison", "report", "cell", "presets", "export", "confirm", "help"]
 """A screen; ``everywhere`` is what the app itself binds, on all but dialogs."""
 
 SCREENS: tuple[Where, ...] = tuple(each for each in get_args(Where) if each != "everywhere")
 DIALOGS: tuple[Where, ...] = ("presets", "export", "confirm", "help")
 """Screens over another one, where of the app's keys only those with priority count."""
-LISTS: tuple[Where, ...] = ("runs", "presets", "help")
+LISTS: tuple[Where, ...] = ("runs", "comparison", "presets", "help")
+LONG_LISTS: tuple[Where, ...] = ("runs", "comparison")
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,18 @@ KEYS = (
     Key("move.left", "left,h", "app.focus_previous", "to the other answer", ("confirm",)),
     Key("move.right", "right,l", "move(0, 1)", "move right", ("home",)),
     Key("move.right", "right,l", "app.focus_next", "to the other answer", ("confirm",)),
-    Key("move.page-up", "pageup", "page(-1)", "move up a page", ("runs",)),
-    Key("move.page-down", "pagedown", "page(1)", "move down a page", ("runs",)),
-    Key("move.first", "home,g", "move(-1000000)", "move to the first", ("runs",)),
-    Key("move.last", "end,G", "move(1000000)", "move to the last", ("runs",)),
+    Key("move.page-up", "pageup", "page(-1)", "move up a page", LONG_LISTS),
+    Key("move.page-down", "pagedown", "page(1)", "move down a page", LONG_LISTS),
+    Key("move.first", "home,g", "move(-1000000)", "move to the first", LONG_LISTS),
+    Key("move.last", "end,G", "move(1000000)", "move to the last", LONG_LISTS),
+    Key("move.up", "up,k", "scroll(0, -1)", "scroll up", ("report",)),
+    Key("move.down", "down,j", "scroll(0, 1)", "scroll down", ("report",), "scroll"),
+    Key("move.left", "left,h", "scroll(-8, 0)", "scroll to the left", ("report",)),
+    Key("move.right", "right,l", "scroll(8, 0)", "scroll to the right: tables are wide", ("report",), "sideways"),
+    Key("move.page-up", "pageup", "page(-1)", "scroll up a page", ("report",)),
+    Key("move.page-down", "pagedown", "page(1)", "scroll down a page", ("report",)),
+    Key("move.first", "home,g", "scroll(-1000000, -1000000)", "scroll to the top", ("report",)),
+    Key("move.last", "end,G", "scroll(0, 1000000)", "scroll to the end", ("report",)),
     Key("select.cell", "space", "select('cell')", "select this cell, or no longer", ("home",), "select"),
     Key("select.row", "a", "select('row')", "select its row: the pipeline in all modes", ("home",)),
     Key("select.column", "A", "select('column')", "select its column: the mode for all pipelines", ("home",)),
@@ -73,6 +82,8 @@ KEYS = (
     Key("cell.open", "enter", "open_cell", "open this cell: calls, steps, telemetry, log, image", ("home",), "cell"),
     Key("compare", "c", "compare", "show ratios to a reference GPU or another run", ("home",), "compare"),
     Key("compare", "c", "compare", "compare the two marked runs", ("runs",), "compare"),
+    Key("compare", "c", "back", "go back to the runs", ("comparison",)),
+    Key("swap", "s", "swap", "compare the other way round", ("comparison",), "swap A and B"),
     Key("export", "e", "export", "write the report, or copy its tables", ("home",), "export"),
     Key("runs.open", "R", "runs", "list all runs", ("home",), "runs"),
     Key("runs.open", "R", "back", "go back to the matrix", ("runs",)),
@@ -82,6 +93,7 @@ KEYS = (
     Key("run.delete", "d,delete", "delete", "delete it, after asking", ("runs",), "delete"),
     Key("run.mark", "space", "mark", "mark it, for comparing two", ("runs",), "mark"),
     Key("run.report", "v", "report", "preview its report", ("runs",), "report"),
+    Key("run.report", "v", "back", "go back to the runs", ("report",)),
     Key("filter", "slash", "filter", "show only rows or columns that hold a text", ("home",)),
     Key("filter", "slash", "filter", "show only runs that hold a text", ("runs",)),
     Key("tab.next", "right,l,tab", "tab(1)", "show the next tab", ("cell",)),
@@ -91,7 +103,7 @@ KEYS = (
     Key("answer.yes", "y", "answer(True)", "yes", ("confirm",), "yes"),
     Key("answer.no", "n", "answer(False)", "no", ("confirm",), "no"),
     Key("back", "escape", "back", "take the filter away", ("home",)),
-    Key("back", "escape", "back", "go back", ("runs", "cell", *DIALOGS), "back"),
+    Key("back", "escape", "back", "go back", ("runs", "comparison", "report", "cell", *DIALOGS), "back"),
     Key("theme.next", "t", "theme", "take the next theme", ("everywhere",)),
     Key("palette", "ctrl+p", "command_palette", "find an action, theme or run by name", ("everywhere",), "", True),
     Key("help", "question_mark", "help", "list the keys of this screen", ("everywhere",), "help"),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
+from textual.strip import Strip
 
 from sdtui.model.machine import Interpreter, Machine
 from sdtui.tui.offers import Offer
 from sdtui.tui.run_list import RunLine
 from sdtui.tui.snapshot import CellView, RunView
+
+if TYPE_CHECKING:
+    from sdtui.report.compare import RunComparison
 
 
 class RunChanged(Message):
@@ -118,3 +122,27 @@ class Told(Message):
         super().__init__()
         self.text = text
         self.severity = severity
+
+
+class ReportRead(Message):
+    """A run's report was written for the screen, as Markdown."""
+
+    def __init__(self, markdown: str) -> None:
+        super().__init__()
+        self.markdown = markdown
+
+
+class PageLaidOut(Message):
+    """A document is there line by line."""
+
+    def __init__(self, lines: tuple[Strip, ...]) -> None:
+        super().__init__()
+        self.lines = lines
+
+
+class RunsCompared(Message):
+    """Two runs were compared."""
+
+    def __init__(self, comparison: RunComparison) -> None:
+        super().__init__()
+        self.comparison = comparison

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.text import Text
 
 from sdtui.report.text import moment
+from sdtui.tui.columns import fit
 from sdtui.tui.run_list import RunLine, size_in_words
 from sdtui.tui.widgets.rows import Row
 
@@ -93,13 +94,6 @@ def describe_run(line: RunLine) -> Text:
     shown.append(f" {_joined((line.device, line.plan))}\n")
     shown.append(f" {line.folder}", style="dim")
     return shown
-
-
-def fit(text: str, width: int) -> str:
-    """Cuts or fills a text to a width, of which the last column stays blank."""
-    if width <= 0:
-        return ""
-    return set_cell_size(text if cell_len(text) < width else set_cell_size(text, max(0, width - 2)) + "…", width)
 
 
 def _cells(line: RunLine) -> str:

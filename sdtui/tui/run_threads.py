@@ -6,11 +6,14 @@ Each function takes ``post`` and ``cancelled`` as those of `sdtui.tui.bridge` do
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+
+from rich.style import Style
 
 from sdtui.model.errors import UserError
 from sdtui.tui.bridge import Cancelled, Post
-from sdtui.tui.messages import LiveRunsFound, RunsListed, Told
+from sdtui.tui.messages import LiveRunsFound, PageLaidOut, ReportRead, RunsCompared, RunsListed, Told
 from sdtui.tui.run_list import RunList
 
 LOOK_S = 2.0
@@ -68,3 +71,36 @@ def skip(folder: Path, cell: str, post: Post) -> None:
         post(Told(str(error), "error"))
     else:
         post(Told(f"{cell}: asked to be left out" if asked else f"run {folder.name}: is not running"))
+
+
+def read_report(folder: Path, post: Post) -> None:
+    """Writes a run's report as it is now, for the screen."""
+    from sdtui import runs
+    from sdtui.report.markdown import markdown
+
+    try:
+        written = markdown([runs.read(folder)])
+    except UserError as error:
+        post(Told(str(error), "error"))
+    else:
+        post(ReportRead(written))
+
+
+def lay_out_page(markdown: str, width: int, styles: Mapping[str, Style], unicode: bool, post: Post) -> None:
+    """Lays a document out; arguments as of `sdtui.tui.pages.lay_out`."""
+    from sdtui.tui.pages import lay_out
+
+    post(PageLaidOut(lay_out(markdown, width, styles, unicode)))
+
+
+def compare(a: Path, b: Path, post: Post) -> None:
+    """Compares two runs."""
+    from sdtui import runs
+    from sdtui.report.compare import compare_runs
+
+    try:
+        comparison = compare_runs(runs.read(a), runs.read(b))
+    except UserError as error:
+        post(Told(str(error), "error"))
+    else:
+        post(RunsCompared(comparison))

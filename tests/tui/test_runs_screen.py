@@ -2,64 +2,26 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recorded import CANCELLED, DOCS, SMOKE, TINY, copy_runs, open_over, until
+from recorded import CANCELLED, DOCS, SMOKE, TINY, copy_runs, held, listed, run_of, said, until
 from textual.app import App
-from textual.pilot import Pilot
 
-from sdtui import locks, runs
-from sdtui.tui.app import Dashboard
+from sdtui import runs
 from sdtui.tui.run_list import RunList
 from sdtui.tui.screens.confirm import Confirm
 from sdtui.tui.screens.home import Home
-from sdtui.tui.screens.runs import Runs
 
 Check = Callable[[App[object], str], None]
 
 
 @pytest.fixture
 def runs_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Relative, so that screens show the same path in every test run; nothing is said of this machine."""
+    """Relative, so that screens show the same path in every test run."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sdtui.tui.bridge.look", lambda *_: None)
     return copy_runs(Path("runs"))
-
-
-@asynccontextmanager
-async def listed(runs_dir: Path, size: tuple[int, int] = (80, 24)) -> AsyncIterator[tuple[Pilot[None], Runs]]:
-    """Opens the screen and waits until it has looked."""
-    app = open_over(runs_dir)
-    async with app.run_test(size=size) as pilot:
-        await pilot.pause()
-        await pilot.press("R")
-        screen = app.screen
-        assert isinstance(screen, Runs)
-        await until(pilot, lambda: screen.lines is not None, "no list came")
-        await pilot.pause()
-        yield pilot, screen
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds a run as its supervisor does, which the signal that comes with a request wakes."""
-    before = signal.signal(signal.SIGUSR1, lambda *_: None)
-    lock = locks.Lock(folder / runs.LOCK)
-    assert lock.acquire("run")
-    try:
-        yield
-    finally:
-        lock.release()
-        signal.signal(signal.SIGUSR1, before)
-
-
-def said(app: App[object]) -> list[str]:
-    """Returns what toasts say."""
-    return [notification.message for notification in app._notifications]
 
 
 # ------------------------------------------------------------------------------------------------------------ listing
@@ -95,7 +57,7 @@ def test_a_run_without_an_ending_is_counted_from_its_journal(runs_dir: Path) -> 
         assert (line.state, line.done, line.total) == ("running", 5, 6)
 
 
-def test_what_is_no_run_of_ours_is_listed_too(runs_dir: Path) -> None:
+def test_what_is_norun_of_ours_is_listed_too(runs_dir: Path) -> None:
     (runs_dir / "zz-mine").mkdir()
     (runs_dir / "zz-mine" / runs.JOURNAL).touch()
     (runs_dir / SMOKE / runs.PLAN).write_text("[")
@@ -137,7 +99,7 @@ async def test_moves_and_opens_the_run_under_the_cursor(runs_dir: Path) -> None:
             assert screen.line is not None
             assert screen.line.folder.name == name, keys
         await pilot.press("k", "enter")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Home) and _run_of(pilot) == DOCS, "did not open")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Home) and run_of(pilot) == DOCS, "did not open")
 
 
 async def test_follows_only_what_is_live(runs_dir: Path) -> None:
@@ -154,7 +116,7 @@ async def test_a_run_that_goes_on_is_kept_fresh_and_followed(runs_dir: Path, mon
         with held(runs_dir / CANCELLED):
             await until(pilot, lambda: screen.line and screen.line.state == "running", "not seen")
             await pilot.press("f")
-            await until(pilot, lambda: isinstance(pilot.app.screen, Home) and _run_of(pilot) == CANCELLED, "not opened")
+            await until(pilot, lambda: isinstance(pilot.app.screen, Home) and run_of(pilot) == CANCELLED, "not opened")
 
 
 async def test_cancels_when_it_is_sure(runs_dir: Path) -> None:
@@ -198,9 +160,3 @@ async def test_filters(runs_dir: Path) -> None:
         assert pilot.app.screen is screen
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, Home)
-
-
-def _run_of(pilot: Pilot[None]) -> str:
-    app = pilot.app
-    assert isinstance(app, Dashboard)
-    return app.run_view.folder.name if app.run_view else ""

@@ -16,6 +16,8 @@ from sdtui.tui.messages import RunsListed, Told
 from sdtui.tui.run_list import RunLine
 from sdtui.tui.run_table import describe_run, table
 from sdtui.tui.screens.confirm import Confirm
+from sdtui.tui.screens.preview import Preview
+from sdtui.tui.screens.run_comparison import RunComparisonScreen
 from sdtui.tui.widgets.lines import Lines
 from sdtui.tui.widgets.rows import Rows
 
@@ -181,6 +183,21 @@ class Runs(Screen[None]):
             self.notify(f"run {line.short} is not running; enter opens it", severity="warning")
         else:
             self.action_open()
+
+    def action_compare(self) -> None:
+        """Compares two marked runs, or the marked one with that under the cursor; the older one is A."""
+        line = self.line
+        folders = {*self.marked, *([line.folder] if line is not None and len(self.marked) < 2 else [])}
+        if len(folders) < 2:
+            self.notify("mark a run with space, then another, or go to it; c compares the two", severity="warning")
+        else:
+            self.app.push_screen(RunComparisonScreen(*sorted(folders)))
+
+    def action_report(self) -> None:
+        """Shows the run's report."""
+        line = self.line
+        if line is not None:
+            self.app.push_screen(Preview(line.folder))
 
     def action_cancel(self) -> None:
         """Asks whether to end the run."""

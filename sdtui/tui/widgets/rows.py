@@ -122,20 +122,20 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         """Draws one line of what is visible."""
         width, index = self.size.width, y - 1 + round(self.scroll_y)
         if y == 0:
-            return self._line([("  ", ""), (self._heading, "heading")], width)
+            return self._line([(f"  {self._heading}", "heading")], width, "heading")
         if index >= len(self._rows):
             return Strip.blank(width, self.rich_style)
-        under = index == self.cursor
-        return self._line([(f"{_CURSOR if under else ' '} ", "plain"), *self._rows[index].pieces], width, under)
+        pieces = self._rows[index].pieces
+        if index == self.cursor:
+            return self._line([(f"{_CURSOR} {''.join(text for text, _ in pieces)}", "cursor")], width, "cursor")
+        return self._line([("  ", "plain"), *pieces], width, "plain")
 
-    def _line(self, pieces: Sequence[Piece], width: int, under: bool = False) -> Strip:
-        over = self.get_component_rich_style("rows--cursor", partial=True) if under else Style.null()
-        rest = self.get_component_rich_style("rows--plain") + over
-        segments = [Segment(self._plain(text), self._style(part) + over) for text, part in pieces]
-        return Strip(segments).adjust_cell_length(width, rest)
+    def _line(self, pieces: Sequence[Piece], width: int, rest: str) -> Strip:
+        segments = [Segment(self._plain(text), self._style(part)) for text, part in pieces]
+        return Strip(segments).adjust_cell_length(width, self._style(rest))
 
     def _style(self, part: str) -> Style:
-        return self.get_component_rich_style(f"rows--{part}") if part else self.rich_style
+        return self.get_component_rich_style(f"rows--{part}")
 
     def _plain(self, text: str) -> str:
         return text if self._unicode else "".join(_ASCII.get(character, character) for character in text)
