@@ -21,7 +21,8 @@ def dashboard(tmp_path: Path) -> Dashboard:
 
 async def test_a_recorded_run_fills_the_matrix(dashboard: Dashboard) -> None:
     async with dashboard.run_test(size=(80, 24)) as pilot:
-        await dashboard.workers.wait_for_complete()
+        while dashboard.run_view is None:
+            await pilot.pause()
         await pilot.pause()
         screen = dashboard.screen
         assert isinstance(screen, Home)
