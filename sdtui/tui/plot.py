@@ -213,3 +213,40 @@ def _dot(figure: float, top: float, dots: int) -> int:
 
 def _share(figure: float, top: float) -> float:
     return min(1.0, max(0.0, figure / top)) if top > 0 else 0.0
+
+
+# ----------------------------------------------------------------------------------------------------------- bins
+
+
+@dataclass(frozen=True)
+class Bins:
+    """How many samples fell into each of several bins of one width.
+
+    Attributes:
+        begin: Of the first bin.
+        end: Of the last one.
+        counts: Of each bin; a sample on the edge of two is in the upper one.
+        above: Samples beyond the last bin.
+    """
+
+    begin: float
+    end: float
+    counts: tuple[int, ...]
+    above: int = 0
+
+
+def bin_samples(samples: Sequence[float], most: int) -> Bins:
+    """Counts samples in bins: some two for each of the square root of their number, ``most`` at most.
+
+    Where a few lie so far above the others that those would share a bin or two, they are counted apart.
+    """
+    ordered = sorted(samples)
+    low, high = ordered[round(0.05 * (len(ordered) - 1))], ordered[round(0.95 * (len(ordered) - 1))]
+    limit = high + 2 * (high - low) if high > low else ordered[-1]
+    inside = [sample for sample in ordered if sample <= limit]
+    begin, end = inside[0], inside[-1]
+    count = max(1, min(most, round(2 * math.sqrt(len(inside))))) if end > begin else 1
+    counts = [0] * count
+    for sample in inside:
+        counts[min(count - 1, int((sample - begin) / ((end - begin) or 1) * count))] += 1
+    return Bins(begin, end, tuple(counts), len(ordered) - len(inside))

@@ -87,3 +87,18 @@ def test_bars_fill_cells_by_eighths() -> None:
     assert plot.bars([0.0, 1.0, 8.0, 9.0, 16.0, None], top=16, height=2) == ["   ▁█ ", " ▁███ "]
     assert plot.bars([0.01], top=16, height=2) == [" ", "▁"]
     assert plot.bars([0.0, 2.0, 3.0], top=3, height=1, ramp=plot.ASCII_BLOCKS) == [" :#"]
+
+
+def test_bins_count_every_sample_once() -> None:
+    bins = plot.bin_samples([1.0, 1.0, 1.5, 2.0], 2)
+    assert bins == plot.Bins(1.0, 2.0, (2, 2))
+    assert plot.bin_samples([3.0, 3.0], 10) == plot.Bins(3.0, 3.0, (2,))
+    assert plot.bin_samples([3.0], 10) == plot.Bins(3.0, 3.0, (1,))
+
+
+def test_samples_far_above_the_others_are_counted_apart() -> None:
+    samples = [10 + n / 100 for n in range(100)] + [90.0, 95.0]
+    bins = plot.bin_samples(samples, 50)
+    assert (bins.end, bins.above) == (10.99, 2)
+    assert sum(bins.counts) == 100
+    assert len(bins.counts) == 20

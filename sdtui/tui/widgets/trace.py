@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sdtui.tui import plot
 from sdtui.tui.widgets.drawing import Drawing, Row, spread
 
-_AXIS = 10
+AXIS = 10
 """Columns of the axis' labels, fixed so that the graph does not move with them."""
 
 
@@ -45,20 +45,26 @@ class Graph:
         if height == 1:
             return [self._single(figures, value, width, unicode)]
         title, shown = spread(self.title, value, width)
-        return [((title, "title"), (shown, "value")), *self._graph(figures, width, height - 1, unicode)]
+        drawn = self.drawn(plot.latest(figures, columns_of(width, unicode)), height - 1, unicode)
+        return [((title, "title"), (shown, "value")), *drawn]
 
-    def _graph(self, figures: Sequence[plot.Figure], width: int, height: int, unicode: bool) -> list[Row]:
-        raster = plot.BRAILLE if unicode else plot.ASCII
-        columns, dots = max(1, width - _AXIS) * raster.across, height * raster.down
-        shown = plot.latest(figures, columns)
-        top = self._top(shown)
-        spans = plot.area(shown, top, dots) if self.filled else plot.line(shown, top, dots)
+    def drawn(self, figures: Sequence[plot.Figure], height: int, unicode: bool = True) -> list[Row]:
+        """Returns the rows of axis and graph.
+
+        Args:
+            figures: One for each of `columns_of` a width.
+            height: In rows.
+            unicode: As of `rows`.
+        """
+        raster = _raster(unicode)
+        top, dots = self._top(figures), height * raster.down
+        spans = plot.area(figures, top, dots) if self.filled else plot.line(figures, top, dots)
         marked, plain = ("┤", "│") if unicode else ("+", "|")
-        known = self.top is not None or any(figure is not None for figure in shown)
+        known = self.top is not None or any(figure is not None for figure in figures)
         labels = plot.tick_texts(top, self.unit, height) if known else [""] * height
         return [
-            ((f"{label:>{_AXIS - 2}} {marked if label else plain}", "label"), (drawn, self.part))
-            for label, drawn in zip(labels, raster.rows(spans, height), strict=True)
+            ((f"{label:>{AXIS - 2}} {marked if label else plain}", "label"), (line, self.part))
+            for label, line in zip(labels, raster.rows(spans, height), strict=True)
         ]
 
     def _single(self, figures: Sequence[plot.Figure], value: str, width: int, unicode: bool) -> Row:
@@ -71,6 +77,15 @@ class Graph:
         if self.top is not None:
             return self.top
         return plot.nice_top(max((figure for figure in figures if figure is not None), default=0.0))
+
+
+def columns_of(width: int, unicode: bool = True) -> int:
+    """Returns how many figures a graph draws beside its axis."""
+    return max(1, width - AXIS) * _raster(unicode).across
+
+
+def _raster(unicode: bool) -> plot.Raster:
+    return plot.BRAILLE if unicode else plot.ASCII
 
 
 class Trace(Drawing):
