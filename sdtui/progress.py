@@ -108,11 +108,22 @@ def _rest_of_calls_s(cell: CellRecord, calls: int) -> float | None:
         return None
     rest_ms = 0.0
     for stage in cell.spec.stages:
-        taken = [step for step in cell.steps if step.stage == stage.name]
-        pace_ms = statistics.median(step.ms for step in (taken or cell.steps)[-RECENT_STEPS:])
+        taken = _latest_steps(cell, stage.name)
+        pace_ms = statistics.median(step.ms for step in taken or cell.steps[-RECENT_STEPS:])
         steps, done = stage.steps, 0
         if taken:
-            last = taken[-1]
+            last = taken[0]
             steps, done = last.steps, (last.call - 1) * last.steps + last.step
         rest_ms += max(0, calls * steps - done) * pace_ms
     return rest_ms / 1000
+
+
+def _latest_steps(cell: CellRecord, stage: str) -> list[Step]:
+    """Returns the latest steps of a stage, the last one first: of the call that runs and the one before it."""
+    found: list[Step] = []
+    for step in reversed(cell.steps):
+        if len(found) == RECENT_STEPS or step.call < cell.steps[-1].call - 1:
+            break
+        if step.stage == stage:
+            found.append(step)
+    return found

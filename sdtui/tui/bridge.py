@@ -134,4 +134,4 @@ def _endings(folder: Path) -> list[CellView]:
     if record.processes > 1:
         return []
     ended = [cell for cell in record.cells.values() if cell.finished and cell.finished.status != "cancelled"]
-    return [finished_view(record, cell, ()) for cell in ended]
+    return [finished_view(record, cell, judged=False) for cell in ended]

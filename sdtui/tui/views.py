@@ -6,9 +6,11 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sdtui.check import check_output
 from sdtui.flags import BENIGN, Flag, flags
 from sdtui.model.events import (
     WAITING,
@@ -62,8 +64,10 @@ class RunReducer:
             self._take_telemetry(event)
         elif isinstance(event, Step):
             _bound(self.record.cells[event.cell].steps)
-        elif isinstance(event, (CellFinished, CellChecked)):
+        elif isinstance(event, CellFinished):
             self._finish(event.cell)
+        elif isinstance(event, CellChecked):
+            self._check(event.cell)
 
     def view(self, now: float, state: str) -> RunView:
         """Returns the run as it stands.
@@ -104,11 +108,23 @@ class RunReducer:
         record = self.record.cells.get(cell)
         if record is None or record.finished is None:
             return
-        before = self._cells.get(cell)
-        self._cells[cell] = finished_view(self.record, record, before.flags if before else None)
-        if self.record.processes == 1 and not record.others:
+        self._cells[cell] = finished_view(self.record, record)
+        if self._is_single(record):
             record.steps.clear()
             record.telemetry.clear()
+
+    def _check(self, cell: str) -> None:
+        """Judges a finished cell's output, whose samples are gone."""
+        record, before = self.record.cells.get(cell), self._cells.get(cell)
+        if record is None or before is None or not self._is_single(record):
+            self._finish(cell)
+            return
+        check = check_output(self.record, record)
+        differs = [Flag("differs", check.reason)] if check and check.verdict == "failed" else []
+        self._cells[cell] = replace(before, flags=(*differs, *(f for f in before.flags if f.name != "differs")))
+
+    def _is_single(self, record: CellRecord) -> bool:
+        return self.record.processes == 1 and not record.others
 
     def _cell(self, cell: str, live: LiveView | None) -> CellView:
         record = self.record.cells[cell]
@@ -165,13 +181,13 @@ class RunReducer:
         )
 
 
-def finished_view(run: RunRecord, record: CellRecord, known_flags: tuple[Flag, ...] | None = None) -> CellView:
+def finished_view(run: RunRecord, record: CellRecord, judged: bool = True) -> CellView:
     """Returns the view of a cell that has an ending, or of a process of it.
 
     Args:
         run: The cell's.
-        record: With its samples, unless ``known_flags`` are given.
-        known_flags: Raised before by the samples; ``differs`` is judged anew.
+        record: With its samples, where flags are wanted.
+        judged: Whether it gets flags.
     """
     from sdtui.report.detail import ending
 
@@ -188,7 +204,7 @@ def finished_view(run: RunRecord, record: CellRecord, known_flags: tuple[Flag, .
         loop_s=_loop_s(summary, len(record.spec.stages)),
         ended=ending(result),
         reason=result.reason,
-        flags=_flags(result, known_flags),
+        flags=_flags(result, summary) if judged else (),
         summary=summary,
         torch=result.torch,
         device=result.device,
@@ -197,20 +213,21 @@ def finished_view(run: RunRecord, record: CellRecord, known_flags: tuple[Flag, .
 
 
 def _summary(result: Result) -> CellSummary:
-    """One process's as its supervisor stored it, which costs nothing; several are pooled."""
-    finished = result.record.finished
-    stored = finished.summary if finished else None
-    return stored if stored and len(result.processes) == 1 else result.summary
+    """One process's as its supervisor stored it, which costs nothing, unless by an older sdtui that knew less."""
+    stored = result.record.finished.summary if result.record.finished else None
+    told = stored and all(stage.step_ms for stage in stored.stages)
+    return stored if stored and told and _is_alone(result.record) else result.summary
 
 
-def _flags(result: Result, known: tuple[Flag, ...] | None) -> tuple[Flag, ...]:
-    check = result.check
-    if known is None:
-        if len(result.processes) > 1:
-            return result.flags
-        return flags(result.record, _summary(result), result.gpu, check)
-    differs = [Flag("differs", check.reason)] if check and check.verdict == "failed" else []
-    return (*differs, *(flag for flag in known if flag.name != "differs"))
+def _is_alone(record: CellRecord) -> bool:
+    """Whether a cell has one process; ``Result.processes`` would compute its figures to say so."""
+    return len(record.processes) <= 1
+
+
+def _flags(result: Result, summary: CellSummary) -> tuple[Flag, ...]:
+    if not _is_alone(result.record):
+        return result.flags
+    return flags(result.record, summary, result.gpu, check_output(result.run, result.record))
 
 
 def _loop_s(summary: CellSummary, stages: int) -> float | None:

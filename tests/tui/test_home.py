@@ -29,7 +29,7 @@ async def test_a_recorded_run_fills_the_matrix(dashboard: Dashboard) -> None:
         txt2img = screen.matrix.board.rows[0]
 
         assert [square.kind for square in txt2img.squares] == ["ok", "ok"]
-        assert txt2img.squares[1].note == "4.27×"
+        assert txt2img.squares[1].note == "4.27× ⚑"
 
 
 async def test_a_terminal_that_is_too_small_says_so_and_recovers(dashboard: Dashboard) -> None:

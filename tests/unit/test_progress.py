@@ -11,11 +11,12 @@ import pytest
 from sdtui import runs
 from sdtui.model.events import CellFinished, CellPhase, CellStarted, RunStarted, Stamped, Step
 from sdtui.model.precision import PrecisionRule
-from sdtui.progress import RECENT_STEPS, Progress, progress_of, rate_of, recent_steps
+from sdtui.progress import RECENT_STEPS, Progress, cell_remaining_s, progress_of, rate_of, recent_steps
 from sdtui.records import RunRecord
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "runs"
 DOCS = RECORDED / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
+IF = Path(__file__).parents[2] / "docs" / "results" / "2026-11-24-h100-docs-batch-1"
 TINY = RECORDED / "20261124T231027Z-vm-epyc-fa50b5"
 
 
@@ -73,6 +74,22 @@ def test_a_record_that_has_let_go_of_older_steps_tells_as_much() -> None:
         if isinstance(stamped.event, Step):
             del kept.cells[stamped.event.cell].steps[:-RECENT_STEPS]
         assert progress_of(kept, stamped.t).remaining_s == progress.remaining_s
+
+
+def test_every_stage_counts_by_its_own_pace_and_calls() -> None:
+    """IF on an H100: three stages of 100, 75 and 50 steps, their calls one after another."""
+    record, left = RunRecord(IF), []
+    for stamped in runs.Tail(IF).poll():
+        record.apply(stamped)
+        if (
+            isinstance(stamped.event, Step)
+            and stamped.event.cell.startswith("if.no-compile")
+            and stamped.event.call > 1
+        ):
+            left.append((stamped.t, cell_remaining_s(record.cells[stamped.event.cell], record)))
+    end = left[-1][0]
+    assert left[-1][1] == 0.0
+    assert all(seconds == pytest.approx(end - t, rel=0.1, abs=1) for t, seconds in left)
 
 
 def test_a_finished_cell_stands_for_those_to_come() -> None:
