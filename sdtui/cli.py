@@ -238,6 +238,34 @@ def list_(runs_dir: RunsDir = None) -> None:
     typer.echo(listing(found), nl=False)
 
 
+@app.command("rm", cls=_Command)
+def remove(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Ids or their last six characters, folders, or 'last'.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Deletes runs; asks first."""
+    from sdtui import runs, settings
+    from sdtui.report.listing import listing
+
+    where = settings.runs_dir(runs_dir)
+    folders = list(dict.fromkeys(runs.find(where, name) for name in names))
+    for folder in folders:
+        runs.check_deletable(folder)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError("rm: asks before it deletes, and there is no terminal to ask on; add --yes")
+        typer.echo(listing([runs.listed(folder) for folder in folders]), err=True, nl=False)
+        which = "this run" if len(folders) == 1 else f"these {len(folders)} runs"
+        if not typer.confirm(f"delete {which}?", err=True):
+            raise typer.Exit(1)
+    for folder in folders:
+        runs.delete(folder)
+        typer.echo(f"run {folder.name}: deleted", err=True)
+
+
 @app.command(cls=_Command)
 def show(
     name: RunName,

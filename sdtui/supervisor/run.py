@@ -128,8 +128,8 @@ class _Held:
         self._locks = [lock]
         self._control = Control(folder)
         self._control.clear(lock.path.stat().st_mtime_ns)
-        self._reserve = folder / ".reserve"
-        self._cache = folder / ".compile-cache"
+        self._reserve = folder / runs.RESERVE
+        self._cache = folder / runs.COMPILE_CACHE
         self._nvml = open_nvml() if sitting.machine.gpu else None
         self._journal = runs.Journal(folder)
         self._record = runs.read(folder)
@@ -381,9 +381,9 @@ class _Held:
 
     def _write_report(self) -> None:
         try:
-            runs.write_atomically(self._folder / "report.md", markdown([self._record]))
+            runs.write_atomically(self._folder / runs.REPORT, markdown([self._record]))
         except OSError as error:
-            print(f"{self._folder / 'report.md'}: {error.strerror}; 'sdtui report' can still write it elsewhere")
+            print(f"{self._folder / runs.REPORT}: {error.strerror}; 'sdtui report' can still write it elsewhere")
 
     def _append(self, event: Event, t: float | None = None) -> None:
         self._take(Stamped(time.time() if t is None else t, event))

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import signal
-import struct
-import termios
 
 import pytest
-from commands import Said, Shell, until
+from commands import CELLS, ONE, Said, Shell, Terminal, until
 
 from sdtui import runs
 from sdtui.model.events import RunFinished
 
-CELLS = (
-    "run",
-    "--scale",
-    "tiny",
-    "--device",
-    "cpu",
-    "--env",
-    "fake",
-    "--pipeline",
-    "sd-txt2img",
-    "--mode",
-    "no-compile",
-)
-ONE = (*CELLS, "--batch-size", "1")
 TWO = (*CELLS, "--batch-size", "1,2")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -207,51 +189,6 @@ def test_a_supervisor_that_dies_is_told_from_one_that_ends(shell: Shell) -> None
     assert said.err.endswith(expected)
     assert shell.call("watch", "last") == Said(1, said.out, expected)
     assert "interrupted in warm-up, call 1" in shell.call("show", "last").out
-
-
-class Terminal:
-    """A pseudo-terminal that a command runs on; closing it is what losing an SSH connection does."""
-
-    def __init__(self, shell: Shell, columns: int, *arguments: str) -> None:
-        pid, self._fd = pty.fork()
-        if pid == 0:
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-            os.execve(shell.command[0], [*shell.command, *arguments], {**os.environ, "TERM": "xterm-256color"})
-        self.pid = pid
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.shown = ""
-
-    def await_text(self, text: str) -> None:
-        """Reads what is shown until a text has come."""
-        os.set_blocking(self._fd, False)
-
-        def came() -> bool:
-            try:
-                self.shown += os.read(self._fd, 65536).decode(errors="replace")
-            except BlockingIOError:
-                pass
-            return text in self.shown
-
-        until(came, f"{text!r} never came; shown was {self.shown!r}")
-
-    def type(self, keys: bytes) -> None:
-        """Presses keys."""
-        os.write(self._fd, keys)
-
-    def ended(self) -> int:
-        """Reads all that is shown; returns the command's status, negative for a signal."""
-        os.set_blocking(self._fd, True)
-        try:
-            while chunk := os.read(self._fd, 65536):
-                self.shown += chunk.decode(errors="replace")
-        except OSError:  # what Linux says at the end of a terminal
-            return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        raise AssertionError("a terminal does not end so")
-
-    def lost(self) -> int:
-        """Loses the terminal; returns the command's status as `ended`."""
-        os.close(self._fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def test_a_lost_terminal_leaves_the_run_going(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

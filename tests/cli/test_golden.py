@@ -36,7 +36,7 @@ def test_help(sdtui: Command) -> None:
 
 @with_pinned_typer
 @pytest.mark.parametrize(
-    "name", ["run", "resume", "watch", "cancel", "ls", "show", "report", "compare", "catalog", "script", "doctor"]
+    "name", ["run", "resume", "watch", "cancel", "ls", "rm", "show", "report", "compare", "catalog", "script", "doctor"]
 )
 def test_help_of_a_command(sdtui: Command, name: str) -> None:
     said = sdtui(name, "--help")
