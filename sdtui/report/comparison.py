@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import truediv
 
 from sdtui.catalog.reference import Reference, ReferenceRow, load_reference
+from sdtui.model.cell import Scale
 from sdtui.report import text
 from sdtui.report.tables import Entry, Row, Table
 
@@ -59,8 +61,36 @@ def compare(tables: Sequence[Table], gpu: str | None) -> tuple[Comparison, ...]:
 
 
 def is_comparable(table: Table) -> bool:
-    """Says whether a table followed the docs protocol at full scale; the page's own weights are no departure."""
-    return table.group.scale == "full" and table.group.variant in ("", "published weights")
+    """Says whether a table followed the docs protocol at full scale."""
+    return not departure(table.group.scale, table.group.variant)
+
+
+def departure(scale: Scale, variant: str) -> str:
+    """Says why work is not what the page measured; empty where it is. The page's own weights are no departure.
+
+    Args:
+        scale: Of a cell.
+        variant: What differs from the docs protocol, as `sdtui.model.cell.Cell` words it.
+    """
+    if scale == "tiny":
+        return "tiny scale measures nothing that the page did"
+    return "" if variant in ("", "published weights") else "it departs from the docs protocol"
+
+
+def page_columns(mode: str, names: Sequence[str]) -> tuple[int, ...]:
+    """Returns which of the page's columns, by index, are of a mode of ours."""
+    word = PAGE_MODES.get(mode)
+    return tuple(index for index, name in enumerate(names) if name.partition(" - ")[2] == word)
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
+    """Returns ours ÷ the page's, stage by stage; empty where either has no figure or they differ in stages."""
+    return tuple(map(truediv, ours, theirs)) if len(ours) == len(theirs) else ()
+
+
+def times(ratio: float) -> str:
+    """Two decimals, as our figures have; two digits below 0.1, where a CPU meets the page's GPUs."""
+    return f"{ratio:.2f}×" if ratio >= 0.1 else f"{ratio:.2g}×"
 
 
 def remarks(tables: Sequence[Table], comparisons: Sequence[Comparison], gpu: str | None) -> list[str]:
@@ -91,11 +121,8 @@ def uncompared(tables: Sequence[Table], comparisons: Sequence[Comparison]) -> li
 
 
 def _why_not(table: Table) -> str:
-    if table.group.scale == "tiny":
-        return "tiny scale measures nothing that the page did"
-    if not is_comparable(table):
-        return "it departs from the docs protocol"
-    return "the page has none of its batch size, modes and pipelines"
+    departed = departure(table.group.scale, table.group.variant)
+    return departed or "the page has none of its batch size, modes and pipelines"
 
 
 def _compare(ours: Table, page: Reference, gpu: str) -> Comparison:
@@ -119,11 +146,11 @@ def _compare(ours: Table, page: Reference, gpu: str) -> Comparison:
 
 def _blocks(ours: Table, names: Sequence[str]) -> list[_Block]:
     blocks = []
-    for mode, word in PAGE_MODES.items():
+    for mode in PAGE_MODES:
         mine = tuple(index for index, column in enumerate(ours.columns) if column.mode == mode)
-        page_columns = tuple(i for i, name in enumerate(names) if name.partition(" - ")[2] == word)
-        if mine and page_columns:
-            blocks.append(_Block(page_columns, mine))
+        theirs = page_columns(mode, names)
+        if mine and theirs:
+            blocks.append(_Block(theirs, mine))
     return blocks
 
 
@@ -140,17 +167,10 @@ def _cells(ours: Row, theirs: ReferenceRow, blocks: Sequence[_Block]) -> list[st
 
 
 def _ratio(entry: Entry, theirs: Sequence[float]) -> str:
-    """Writes ours ÷ the page's, stage by stage; ``–`` where either has no figure or they differ in stages."""
+    """Writes ours ÷ the page's, stage by stage; ``–`` where there is none."""
     result = entry.result
     ours = result.its if result is not None and result.status == "ok" else ()
-    if not ours or len(ours) != len(theirs):
-        return text.NONE
-    return " / ".join(_times(mine / page_its) for mine, page_its in zip(ours, theirs, strict=True))
-
-
-def _times(ratio: float) -> str:
-    """Two decimals, as our figures have; two digits below 0.1, where a CPU meets the page's GPUs."""
-    return f"{ratio:.2f}×" if ratio >= 0.1 else f"{ratio:.2g}×"
+    return " / ".join(map(times, ratios(ours, theirs))) or text.NONE
 
 
 def _torch(column: str) -> str:

@@ -21,12 +21,14 @@ from sdtui.model.errors import UserError
 from sdtui.report.text import release
 from sdtui.settings import Settings
 from sdtui.tui import bridge
+from sdtui.tui.comparing import Against, Comparer
 from sdtui.tui.draft import Draft, make_draft
 from sdtui.tui.heading import LEAST
 from sdtui.tui.keys import bindings, checked_keymap
 from sdtui.tui.messages import (
     LaunchRefused,
     MachineSeen,
+    RatiosFound,
     ReportRefused,
     ReportWritten,
     ResultsFound,
@@ -75,6 +77,7 @@ class Dashboard(App[None]):
         run_view: The run that is shown; ``None`` where none is.
         results: What earlier runs know of cells, by id.
         machine: As it was looked up; ``None`` before.
+        comparer: What the matrix is compared with.
     """
 
     TITLE = "sdtui"
@@ -98,6 +101,7 @@ class Dashboard(App[None]):
         self.run_view: RunView | None = None
         self.results: dict[str, CellView] = {}
         self.machine: MachineSeen | None = None
+        self.comparer = Comparer(self.in_thread)
         self._followed: Path | None = None
         self._waiting: list[Path] = []
 
@@ -283,7 +287,20 @@ class Dashboard(App[None]):
         self.copy_to_clipboard(message.markdown)
         self.notify(copied_words(message.markdown), title="tables copied as Markdown", timeout=8, markup=False)
 
+    def on_ratios_found(self, message: RatiosFound) -> None:
+        """Shows ratios to another run."""
+        self.comparer.take(message)
+        if message.problem:
+            self.notify(message.problem, title="not compared", severity="error", timeout=15, markup=False)
+        self._changed()
+
+    def compare_with(self, against: Against | None) -> None:
+        """Compares the matrix with something else; with nothing, shows its figures."""
+        self.comparer.against = against
+        self._changed()
+
     def _changed(self) -> None:
+        self.comparer.update(self.cells)
         for screen in self.screen_stack:
             if isinstance(screen, Home):
                 screen.show()

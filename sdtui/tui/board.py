@@ -8,7 +8,8 @@ from typing import Literal
 
 from sdtui.check import BASE
 from sdtui.model.cell import Slot
-from sdtui.report.text import torch_labels
+from sdtui.report.text import rate as text_of
+from sdtui.report.text import significant, torch_labels
 from sdtui.tui.draft import Column, Draft
 from sdtui.tui.snapshot import CellView
 
@@ -28,6 +29,7 @@ class Square:
         kind: ``empty`` (no result), ``unfit`` (the options do not fit), ``queued``, ``running``, ``ok``, ``ended``
             (otherwise than ok).
         text: Words or figures.
+        shorter: The same for less room, from longer to shorter.
         note: At the right: the speed-up, and a flag where one was raised.
         selected: Whether it is chosen to run.
         level: 0 to 4, how much faster than ``no-compile`` it is: see `SPEED_UPS`.
@@ -39,6 +41,7 @@ class Square:
     note: str = ""
     selected: bool = False
     level: int = 0
+    shorter: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,20 @@ def _square(draft: Draft, cells: Mapping[str, CellView], slot: Slot) -> Square:
         return Square(slot, "ended", words, selected=selected)
     ratio = speed_up(draft, cells, view)
     note = " ".join(filter(None, (f"{ratio:.2f}×" if ratio else "", FLAG if view.flags else "")))
-    level = sum(ratio >= least for least in SPEED_UPS) if ratio else 0
-    return Square(slot, "ok", view.text, note, selected, level)
+    return Square(slot, "ok", view.text, note, selected, level_of(ratio) if ratio else 0, _shorter(view.its))
+
+
+def _shorter(its: tuple[float, ...]) -> tuple[str, ...]:
+    """Writes the figures of several stages closer together, then with three digits."""
+    if len(its) < 2:
+        return ()
+    rounded = (significant(rate, 3) if rate >= 1 else text_of(rate) for rate in its)
+    return "/".join(map(text_of, its)), "/".join(rounded)
+
+
+def level_of(ratio: float) -> int:
+    """Returns how dark a square is shaded that is so many times faster."""
+    return sum(ratio >= least for least in SPEED_UPS)
 
 
 def speed_up(draft: Draft, cells: Mapping[str, CellView], view: CellView) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
@@ -17,8 +17,8 @@ from sdtui.tui.snapshot import CellView
 _PAGE_COLUMNS = {"no-compile": "torch 2.0 - no compile", "compile": "torch 2.0 - compile"}
 
 
-def describe(draft: Draft, cells: Mapping[str, CellView], slot: Slot) -> Text:
-    """Returns the pane's text for a square."""
+def describe(draft: Draft, cells: Mapping[str, CellView], slot: Slot, compared: Sequence[str] = ()) -> Text:
+    """Returns the pane's text for a square; ``compared`` is what a comparison says of it, line by line."""
     cell = draft.cells.get(slot)
     if cell is None:
         return Text(f" {slot}\n {draft.unfit.get(slot.pipeline, 'is not in this plan')}")
@@ -27,7 +27,7 @@ def describe(draft: Draft, cells: Mapping[str, CellView], slot: Slot) -> Text:
     shown.append(f" {cell.pipeline_label} · {cell.mode.label} · batch size {slot.batch_size}\n", style="bold")
     shown.append(f" {_work(cell)}\n", style="dim")
     if view is not None:
-        _tell(shown, draft, cells, view)
+        _tell(shown, draft, cells, view, compared)
     reference = _reference(cell)
     if reference:
         shown.append(f" docs page: {reference}\n", style="dim")
@@ -40,7 +40,7 @@ def _work(cell: Cell) -> str:
     return f"{cell.mode.description} · {cell.dtype} · {stages} · {cell.calls} calls"
 
 
-def _tell(shown: Text, draft: Draft, cells: Mapping[str, CellView], view: CellView) -> None:
+def _tell(shown: Text, draft: Draft, cells: Mapping[str, CellView], view: CellView, compared: Sequence[str]) -> None:
     if view.state != "finished":
         shown.append(f" {view.text or 'queued'}\n")
         return
@@ -50,6 +50,8 @@ def _tell(shown: Text, draft: Draft, cells: Mapping[str, CellView], view: CellVi
         ratio = speed_up(draft, cells, view)
         faster = f" · {ratio:.2f}× no-compile" if ratio else ""
         shown.append(f" {text.rates(view.its)} it/s{faster}{_figures(view.summary)}\n")
+    for line in compared:
+        shown.append(f" {line}\n", style="bold" if line is compared[0] else "dim")
     for flag in view.flags:
         shown.append(f" ⚑ {flag}\n", style="italic")
 

@@ -13,13 +13,15 @@ from textual.keys import KEY_ALIASES, Keys
 from sdtui.model.errors import UserError, near, nearest
 from sdtui.settings import Settings
 
-Where = Literal["everywhere", "home", "runs", "comparison", "report", "cell", "presets", "export", "confirm", "help"]
+Where = Literal[
+    "everywhere", "home", "runs", "comparison", "report", "cell", "presets", "compare", "export", "confirm", "help"
+]
 """A screen; ``everywhere`` is what the app itself binds, on all but dialogs."""
 
 SCREENS: tuple[Where, ...] = tuple(each for each in get_args(Where) if each != "everywhere")
-DIALOGS: tuple[Where, ...] = ("presets", "export", "confirm", "help")
+DIALOGS: tuple[Where, ...] = ("presets", "compare", "export", "confirm", "help")
 """Screens over another one, where of the app's keys only those with priority count."""
-LISTS: tuple[Where, ...] = ("runs", "comparison", "presets", "help")
+LISTS: tuple[Where, ...] = ("runs", "comparison", "presets", "compare", "help")
 LONG_LISTS: tuple[Where, ...] = ("runs", "comparison")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ from sdtui.tui.snapshot import CellView, RunView
 
 if TYPE_CHECKING:
     from sdtui.report.compare import RunComparison
+    from sdtui.tui.comparing import OtherRun, Ratio
 
 
 class RunChanged(Message):
@@ -146,3 +148,13 @@ class RunsCompared(Message):
     def __init__(self, comparison: RunComparison) -> None:
         super().__init__()
         self.comparison = comparison
+
+
+class RatiosFound(Message):
+    """Cells were compared with those of another run; ``problem`` says why that one could not be read."""
+
+    def __init__(self, against: OtherRun, ratios: Mapping[str, Ratio], problem: str = "") -> None:
+        super().__init__()
+        self.against = against
+        self.ratios = ratios
+        self.problem = problem

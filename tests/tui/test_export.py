@@ -6,79 +6,53 @@ import time
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
+from driving import DOCS, RECORDED, SMOKE, dashboard, notices, opened, settle, shown
 from textual.widgets import Input, OptionList
 
-from sdtui import runs, settings
-from sdtui.catalog.load import load_catalog
+from sdtui import runs
 from sdtui.report.charts_files import save_with_charts
 from sdtui.report.markdown import tables_markdown
 from sdtui.report.render import render
-from sdtui.tui import bridge
-from sdtui.tui.app import Dashboard, Opening
+from sdtui.tui.app import Dashboard
 from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.home import Home
 
-RECORDED = Path(__file__).parents[1] / "fixtures" / "runs"
-DOCS = RECORDED / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
 NAME = "sdtui-h100-80gb-hbm3-2026-11-25"
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory on one day, on a machine that nobody looks at."""
+    """An empty working directory on one day."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.delenv("TMUX", raising=False)
-    monkeypatch.setattr(bridge, "look", lambda *_: None)
     monkeypatch.setattr(time, "strftime", lambda form, *_: "2026-11-25" if form == "%Y-%m-%d" else form)
     return folder
 
 
-def dashboard(follow: Path | None = DOCS, runs_dir: Path = Path("none")) -> Dashboard:
-    return Dashboard(Opening(runs_dir, load_catalog(settings.config_dir()), gpu=True, follow=follow))
-
-
-async def settle(app: Dashboard, pilot: Pilot[None], *keys: str) -> None:
-    """Waits for the run that is opened, then presses keys, each with what threads make of it."""
-    while app.opening.follow and app.run_view is None:
-        await pilot.pause()
-    for key in (None, *keys):
-        if key:
-            await pilot.press(key)
-        await app.workers.wait_for_complete()
-        await pilot.pause()
-
-
-def notices(app: Dashboard) -> list[str]:
-    return [notice.message for notice in app._notifications]
-
-
-def shown(app: Dashboard, selector: str) -> str:
-    return str(app.screen.query_one(selector).render())
-
-
 @pytest.mark.parametrize(("downs", "suffix"), [(0, "md"), (2, "html"), (3, "csv"), (4, "json")])
 async def test_a_file_holds_the_bytes_of_the_command_line(here: Path, downs: int, suffix: str) -> None:
-    app = dashboard()
+    app = dashboard(SMOKE)
     async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
         await settle(app, pilot, "e", *["down"] * downs, "enter")
 
         written = here / f"{NAME}.{suffix}"
-        assert written.read_bytes() == render([runs.read(DOCS)], suffix).encode()
+        assert written.read_bytes() == render([runs.read(SMOKE)], suffix).encode()
         assert [path.name for path in here.iterdir()] == [written.name]
         assert str(written) in notices(app)
         assert isinstance(app.screen, Home)
 
 
 async def test_charts_lie_beside_the_markdown(here: Path, tmp_path: Path) -> None:
-    app = dashboard()
+    app = dashboard(SMOKE)
     async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
         await settle(app, pilot, "e", "down", "enter")
 
     expected = tmp_path / f"{NAME}.md"
-    save_with_charts([runs.read(DOCS)], "md", None, None, expected)
+    save_with_charts([runs.read(SMOKE)], "md", None, None, expected)
     assert _contents(here) == {
         name: content for name, content in _contents(tmp_path).items() if not name.startswith("here")
     }
@@ -91,6 +65,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 async def test_without_a_run_the_runs_behind_the_figures_are_merged(here: Path) -> None:
     app = dashboard(follow=None, runs_dir=RECORDED)
     async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
         await settle(app, pilot, "e")
         assert isinstance(app.screen, Export)
         folders = app.screen.subject.folders
@@ -121,6 +96,7 @@ class TestAFileThatIsThere:
         (here / f"{NAME}-2.md").write_text("kept too")
         app = dashboard()
         async with app.run_test(size=(80, 24)) as pilot:
+            await opened(app, pilot)
             await settle(app, pilot, "e", "enter")
             assert isinstance(app.screen, Export)
             assert "is there already" in shown(app, "#notice")
@@ -133,6 +109,7 @@ class TestAFileThatIsThere:
     async def test_is_replaced_when_asked_to(self, kept: Path) -> None:
         app = dashboard()
         async with app.run_test(size=(80, 24)) as pilot:
+            await opened(app, pilot)
             await settle(app, pilot, "e", "enter", "down", "enter")
 
         assert kept.read_text() == render([runs.read(DOCS)], "md")
@@ -141,6 +118,7 @@ class TestAFileThatIsThere:
     async def test_is_kept_when_one_goes_back(self, here: Path, kept: Path, keys: tuple[str, ...]) -> None:
         app = dashboard()
         async with app.run_test(size=(80, 24)) as pilot:
+            await opened(app, pilot)
             await settle(app, pilot, "e", "enter", *keys)
 
             assert isinstance(app.screen, Export)
@@ -156,6 +134,7 @@ class TestAFileThatIsThere:
 async def test_a_path_that_cannot_be_written_says_so_and_loses_nothing(here: Path, typed: str, words: str) -> None:
     app = dashboard()
     async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
         await settle(app, pilot, "e", "tab")
         path = app.screen.query_one("#path", Input)
         path.value = typed
@@ -172,6 +151,7 @@ async def test_a_path_that_cannot_be_written_says_so_and_loses_nothing(here: Pat
 async def test_ending_and_format_follow_each_other(here: Path) -> None:
     app = dashboard()
     async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
         await settle(app, pilot, "e")
         path, formats = app.screen.query_one("#path", Input), app.screen.query_one("#formats", OptionList)
         await settle(app, pilot, "down", "down", "down")
@@ -198,6 +178,7 @@ async def test_y_copies_the_tables(
     monkeypatch.setenv("TMUX", tmux)
     app = dashboard()
     async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
         await settle(app, pilot, "e", "y")
 
         assert written_to_terminal == [tables_markdown([runs.read(DOCS)])]
@@ -207,6 +188,7 @@ async def test_y_copies_the_tables(
 async def test_escape_leaves_without_a_trace(here: Path) -> None:
     app = dashboard()
     async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
         await settle(app, pilot, "e", "escape")
 
         assert isinstance(app.screen, Home)

@@ -16,6 +16,7 @@ from sdtui.tui.detail import describe
 from sdtui.tui.exporting import subject_of
 from sdtui.tui.heading import batch_strip, first_words, run_line, too_small, top_line
 from sdtui.tui.keys import bindings
+from sdtui.tui.screens.compare import Compare
 from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.presets import Presets
 from sdtui.tui.widgets.lines import Lines
@@ -70,9 +71,12 @@ class Home(Screen[None]):
             return
         if self.batch_size is not None and self.batch_size not in self.app.draft.batch_sizes:
             self.batch_size = self.app.draft.batch_sizes[0]
-        self.matrix.board = make_board(self.app.draft, self.app.cells, self.app.torch, self.batch_size, self.wanted)
+        board = make_board(self.app.draft, self.app.cells, self.app.torch, self.batch_size, self.wanted)
+        self.matrix.board = self.app.comparer.shown_on(board, self.app.draft)
         self.query_one("#top", Lines).show(top_line(self.app.draft, self.app.machine, self.app.run_view))
-        self.query_one("#strip", Lines).show(batch_strip(self.app.draft, self.batch_size, self.wanted))
+        self.query_one("#strip", Lines).show(
+            batch_strip(self.app.draft, self.batch_size, self.wanted).append(self.app.comparer.words, style="bold")
+        )
         self._show_run()
         self._show_detail()
 
@@ -94,7 +98,8 @@ class Home(Screen[None]):
         if square is None or (not self.app.results and self.app.run_view is None and not self.app.draft.selected):
             detail.show(first_words())
         else:
-            detail.show(describe(self.app.draft, self.app.cells, square.slot))
+            compared = self.app.comparer.told(self.app.draft.cells.get(square.slot))
+            detail.show(describe(self.app.draft, self.app.cells, square.slot, compared))
 
     def on_matrix_moved(self) -> None:
         """Tells of the square under the cursor."""
@@ -142,6 +147,10 @@ class Home(Screen[None]):
         if slots:
             self.notify(f"starting {len(slots)} {'cell' if len(slots) == 1 else 'cells'} …", timeout=3)
             self.app.start(slots)
+
+    def action_compare(self) -> None:
+        """Asks what to compare with."""
+        self.app.push_screen(Compare())
 
     def action_export(self) -> None:
         """Opens the export of the run that is shown, else of the runs that the figures come from."""

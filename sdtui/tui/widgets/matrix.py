@@ -16,9 +16,9 @@ from sdtui.tui.board import FLAG, Board, BoardRow, Square
 
 _HEADER = 2
 _LABEL = range(14, 25)
-_COLUMN = range(18, 37)
+_COLUMN = range(21, 37)
 _GLYPHS = {"empty": "·", "unfit": "-", "queued": "◌", "running": "▶", "ok": " ", "ended": "✗"}
-_ASCII = {"·": ".", "◌": "o", "▶": ">", "✗": "x", "●": "*"}
+_ASCII = {"·": ".", "◌": "o", "▶": ">", "…": "~", "✗": "x", "●": "*"}
 
 
 class Matrix(ScrollView, can_focus=True):
@@ -211,10 +211,10 @@ class Matrix(ScrollView, can_focus=True):
 
 
 def _fitted(square: Square, room: int) -> str:
-    """Returns text and note in so many columns: the note gives way to figures, but a flag stays."""
-    for note in (square.note, square.note.split()[-1] if square.note.endswith(FLAG) else "", ""):
-        left = room - cell_len(note) - bool(note)
-        if cell_len(square.text) <= left or not note:
-            break
-    text = square.text if cell_len(square.text) <= left else set_cell_size(square.text, max(0, left - 1)) + "…"
-    return set_cell_size(text, room - cell_len(note)) + note
+    """Returns a square's text at the left and its note at the right: a shorter text, or the flag alone, if need be."""
+    texts = (square.text, *square.shorter)
+    for note in dict.fromkeys((square.note, FLAG if FLAG in square.note else "", "")):
+        for text in texts:
+            if cell_len(text) + (1 + cell_len(note) if note else 0) <= room:
+                return set_cell_size(text, room - cell_len(note)) + note
+    return set_cell_size(texts[-1], room - 1) + "…"
