@@ -152,6 +152,7 @@ def run(
 ) -> None:
     """Measures a plan's or a preset's cells; a flag replaces that key."""
     from sdtui import headless
+    from sdtui.catalog.plans import number
 
     overrides = {
         "pipelines": pipelines,
@@ -159,19 +160,19 @@ def run(
         "batch_sizes": batch_sizes,
         "environments": environments.split(",") if environments is not None else None,
         "slots": slots,
-        "calls": _number(calls),
-        "steps": _number(steps),
-        "size": _number(size),
-        "guidance": _number(guidance),
+        "calls": number(calls),
+        "steps": number(steps),
+        "size": number(size),
+        "guidance": number(guidance),
         "dtype": dtype,
-        "seed": _number(seed),
+        "seed": number(seed),
         "prompt": prompt,
         "cold": cold,
         "trace": trace,
-        "processes": _number(processes),
+        "processes": number(processes),
         "precision": precision,
-        "max_calls": _number(max_calls),
-        "max_seconds": _number(max_seconds),
+        "max_calls": number(max_calls),
+        "max_seconds": number(max_seconds),
         "scale": scale,
         "weights": weights,
         "device": device,
@@ -459,13 +460,3 @@ def _narrate(line: str) -> None:
 def _width(stream: Any) -> int | None:
     """Returns the columns of a terminal; ``None`` of what is none, where a line stays whole."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
-
-
-def _number(text: str | None) -> int | float | str | None:
-    """Returns what a person wrote as a number; the plan's checks refuse what is none."""
-    if text is None or re.fullmatch(r"[+-]?\d+", text):
-        return None if text is None else int(text)
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -76,7 +76,7 @@ def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, A
     """
     if source == "":
         raise UserError("plan: must not be empty; write a preset or a plan file")
-    flags = _read_flags(overrides)
+    flags = read_flags(overrides)
     device = str(flags.values.get("device", ""))
     gpu = device != "cpu" if device else gpu_available
     asked = preset(catalog, DEFAULT_PRESET, gpu)
@@ -96,6 +96,16 @@ def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, A
     return plan
 
 
+def number(text: str | None) -> int | float | str | None:
+    """Returns what a person wrote for a flag as a number; a plan's checks refuse what is none."""
+    if text is None or re.fullmatch(r"[+-]?\d+", text):
+        return None if text is None else int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def origin(key: str, source: str | None, overrides: Mapping[str, Any]) -> str:
     """Returns where a person wrote a key of a plan, as messages name it; arguments as of `resolve_plan`."""
     if overrides.get(key) is not None:
@@ -112,6 +122,27 @@ def read_plan(path: Path) -> PlanTable:
         UserError: It cannot be read, is no TOML, or a key or value is wrong.
     """
     return check(PlanTable, read_toml(path), str(path))
+
+
+def read_flags(overrides: Mapping[str, Any]) -> PartialPlan:
+    """Reads flags; names in them are not looked up yet.
+
+    Args:
+        overrides: Values by plan key, as of `resolve_plan`.
+
+    Raises:
+        UserError: A value is wrong; the message begins with its flag.
+    """
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if "batch_sizes" in given:
+        given["batch_sizes"] = _batch_sizes(given["batch_sizes"])
+    for key, value in given.items():
+        _check_unicode(value, FLAGS[key])
+    keys = check(PlanKeys, given, "command line", FLAGS)
+    values = {key: getattr(keys, key) for key in given}
+    if "weights" in values:
+        values["weights"] = _weights(values["weights"], Path(), "--weights")
+    return PartialPlan(values, {key: FLAGS[key] for key in values})
 
 
 def preset(catalog: Catalog, name: str, gpu: bool) -> PartialPlan:
@@ -147,19 +178,6 @@ def _partial(keys: PlanKeys, where: str, folder: Path) -> PartialPlan:
     if "weights" in values:
         values["weights"] = _weights(values["weights"], folder, f"{where}: weights")
     return PartialPlan(values, {key: f"{where}: {key}" for key in values})
-
-
-def _read_flags(overrides: Mapping[str, Any]) -> PartialPlan:
-    given = {key: value for key, value in overrides.items() if value is not None}
-    if "batch_sizes" in given:
-        given["batch_sizes"] = _batch_sizes(given["batch_sizes"])
-    for key, value in given.items():
-        _check_unicode(value, FLAGS[key])
-    keys = check(PlanKeys, given, "command line", FLAGS)
-    values = {key: getattr(keys, key) for key in given}
-    if "weights" in values:
-        values["weights"] = _weights(values["weights"], Path(), "--weights")
-    return PartialPlan(values, {key: FLAGS[key] for key in values})
 
 
 def _check_unicode(value: Any, flag: str) -> None:

@@ -130,7 +130,7 @@ class Dashboard(App[None]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
-        self.in_thread("look", bridge.look, self.draft.plan.device, self.draft.plan.environments)
+        self._look()
         self.in_thread("results", bridge.find_results, self.opening.runs_dir, cancellable=True)
         if self.opening.follow is not None:
             self.open_run(self.opening.follow)
@@ -172,11 +172,21 @@ class Dashboard(App[None]):
         if source is None:
             return
         try:
-            self.draft = make_draft(self.opening.catalog, source, {}, self.opening.gpu)
+            self.take_draft(make_draft(self.opening.catalog, source, {}, self.opening.gpu))
         except UserError as error:
             self.notify(str(error), title="cannot be used here", severity="error", timeout=15)
-        else:
-            self._changed()
+
+    def take_draft(self, draft: Draft | None) -> None:
+        """Shows another draft, and looks at its device and environments; ``None`` leaves things as they are."""
+        if draft is None:
+            return
+        before, self.draft = self.draft, draft
+        if (before.plan.device, before.environments) != (draft.plan.device, draft.environments):
+            self._look()
+        self._changed()
+
+    def _look(self) -> None:
+        self.in_thread("look", bridge.look, self.draft.plan.device, self.draft.environments)
 
     def action_theme(self) -> None:
         """Takes the next theme, and says how to keep it."""

@@ -17,7 +17,14 @@ from textual.message import Message
 from sdtui import runs
 from sdtui.model.errors import UserError
 from sdtui.model.events import Stamped
-from sdtui.tui.messages import LaunchRefused, MachineSeen, ResultsFound, RunChanged, RunLaunched
+from sdtui.tui.messages import (
+    ChoicesFound,
+    LaunchRefused,
+    MachineSeen,
+    ResultsFound,
+    RunChanged,
+    RunLaunched,
+)
 from sdtui.tui.snapshot import CellView
 
 Post = Callable[[Message], object]
@@ -109,6 +116,23 @@ def look(device: str, environments: Sequence[str], post: Post) -> None:
         post(MachineSeen(describe_machine(None), (), str(error)))
     else:
         post(MachineSeen(describe_machine(gpu), interpreters))
+
+
+def find_choices(post: Post) -> None:
+    """Looks for GPUs that can be used, and for the environments that the settings name."""
+    from sdtui import settings
+    from sdtui.telemetry.devices import visible
+    from sdtui.telemetry.nvml import open_nvml
+
+    nvml = open_nvml()
+    gpus = visible(nvml.boards(), os.environ) if nvml else []
+    devices = {f"cuda:{index}": gpu.name for index, gpu in enumerate(gpus)}
+    environments, problem = {settings.CURRENT: "that sdtui runs in"}, ""
+    try:
+        environments.update((name, str(python)) for name, python in settings.load().environments.items())
+    except UserError as error:
+        problem = str(error)
+    post(ChoicesFound(devices, environments, problem))
 
 
 def find_results(runs_dir: Path, post: Post, cancelled: Cancelled) -> None:

@@ -9,13 +9,15 @@ from typing import Any
 
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import Catalog
-from sdtui.catalog.plans import DEFAULT_PRESET, resolve_plan
+from sdtui.catalog.plans import DEFAULT_PRESET, read_flags, resolve_plan
 from sdtui.model.cell import Cell, Slot
 from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
 
 AXES = ("pipelines", "modes", "environments", "batch_sizes", "slots")
-"""The keys of a plan that the matrix shows; all others are options."""
+"""The keys of a plan that choose its cells, which is what the matrix is for; all others are options."""
+SHOWN = ("modes", "environments", "batch_sizes")
+"""Those of them that say what the matrix shows."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Draft:
 
     Attributes:
         source: The preset or plan file that it began with.
-        overrides: Options by key of a plan, as flags of ``sdtui run`` would give them.
-        plan: Both resolved; its lists are the presets's, not what is chosen.
+        overrides: Options by key of a plan, as flags of ``sdtui run`` would give them; of `SHOWN`, what is shown.
+        plan: Both resolved; its lists are the source's, neither what is shown nor what is chosen.
         pipelines: Rows: every pipeline of the catalog.
         columns: Modes shown, then environments within each.
         batch_sizes: In ascending order.
@@ -57,6 +59,11 @@ class Draft:
     def slot(self, pipeline: str, column: Column, batch_size: int) -> Slot:
         """Returns a place of the matrix."""
         return Slot(pipeline, column.mode, column.environment, batch_size)
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Those that are shown."""
+        return tuple(dict.fromkeys(column.environment for column in self.columns))
 
     @property
     def chosen(self) -> tuple[Slot, ...]:
@@ -113,11 +120,9 @@ def make_draft(catalog: Catalog, source: str, overrides: Mapping[str, Any], gpu:
     Raises:
         UserError: Something in them is wrong.
     """
-    plan = resolve_plan(catalog, source, overrides, gpu)
+    plan = resolve_plan(catalog, source, {key: value for key, value in overrides.items() if key not in AXES}, gpu)
     catalog = catalog.with_own(plan.mode_definitions, plan.pipeline_definitions, source, Path())
-    batch_sizes = tuple(sorted({*plan.batch_sizes, *(catalog.presets[DEFAULT_PRESET].batch_sizes or ())}))
-    modes = plan.modes if "modes" in overrides else _with_modes_of_page(catalog, plan.modes)
-    shown = replace(plan, modes=modes, batch_sizes=batch_sizes, slots=None)
+    shown = shown_plan(catalog, plan, overrides)
     cells, unfit = _expand_each(shown, catalog)
     draft = Draft(
         catalog=catalog,
@@ -126,16 +131,31 @@ def make_draft(catalog: Catalog, source: str, overrides: Mapping[str, Any], gpu:
         gpu=gpu,
         plan=plan,
         pipelines=tuple(catalog.pipelines),
-        columns=tuple(Column(mode, environment) for mode in modes for environment in plan.environments),
-        batch_sizes=batch_sizes,
+        columns=tuple(Column(mode, environment) for mode in shown.modes for environment in shown.environments),
+        batch_sizes=shown.batch_sizes,
         cells=cells,
         unfit=unfit,
     )
-    return draft.with_selection_of(cell.slot for cell in expand(plan, catalog))
+    return draft.with_selection_of(plan.chosen())
 
 
-def _with_modes_of_page(catalog: Catalog, modes: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*(catalog.presets[DEFAULT_PRESET].modes or ()), *modes)))
+def shown_plan(catalog: Catalog, plan: Plan, overrides: Mapping[str, Any]) -> Plan:
+    """Returns the plan with the lists that are shown: those that were asked for, else its own and the page's.
+
+    Raises:
+        UserError: A list that was asked for is wrong.
+    """
+    page = catalog.presets[DEFAULT_PRESET]
+    asked = read_flags({key: overrides.get(key) for key in SHOWN}).values
+    modes = asked.get("modes") or dict.fromkeys((*(page.modes or ()), *plan.modes))
+    batch_sizes = asked.get("batch_sizes") or (*plan.batch_sizes, *(page.batch_sizes or ()))
+    return replace(
+        plan,
+        modes=tuple(modes),
+        environments=asked.get("environments") or plan.environments,
+        batch_sizes=tuple(sorted(set(batch_sizes))),
+        slots=None,
+    )
 
 
 def _expand_each(plan: Plan, catalog: Catalog) -> tuple[dict[Slot, Cell], dict[str, str]]:

@@ -14,14 +14,26 @@ from sdtui.model.errors import UserError, near, nearest
 from sdtui.settings import Settings
 
 Where = Literal[
-    "everywhere", "home", "runs", "comparison", "report", "cell", "presets", "compare", "export", "confirm", "help"
+    "everywhere",
+    "home",
+    "runs",
+    "comparison",
+    "report",
+    "cell",
+    "presets",
+    "options",
+    "save",
+    "compare",
+    "export",
+    "confirm",
+    "help",
 ]
 """A screen; ``everywhere`` is what the app itself binds, on all but dialogs."""
 
 SCREENS: tuple[Where, ...] = tuple(each for each in get_args(Where) if each != "everywhere")
-DIALOGS: tuple[Where, ...] = ("presets", "compare", "export", "confirm", "help")
+DIALOGS: tuple[Where, ...] = ("presets", "options", "save", "compare", "export", "confirm", "help")
 """Screens over another one, where of the app's keys only those with priority count."""
-LISTS: tuple[Where, ...] = ("runs", "comparison", "presets", "compare", "help")
+LISTS: tuple[Where, ...] = ("runs", "comparison", "presets", "options", "compare", "help")
 LONG_LISTS: tuple[Where, ...] = ("runs", "comparison")
 
 
@@ -54,8 +66,10 @@ KEYS = (
     Key("move.down", "down,j", "move(1, 0)", "move down", ("home",)),
     Key("move.down", "down,j", "move(1)", "move down", LISTS),
     Key("move.left", "left,h", "move(0, -1)", "move left", ("home",)),
+    Key("move.left", "left,h", "step(-1)", "take the value before", ("options",)),
     Key("move.left", "left,h", "app.focus_previous", "to the other answer", ("confirm",)),
     Key("move.right", "right,l", "move(0, 1)", "move right", ("home",)),
+    Key("move.right", "right,l", "step(1)", "take the next value", ("options",)),
     Key("move.right", "right,l", "app.focus_next", "to the other answer", ("confirm",)),
     Key("move.page-up", "pageup", "page(-1)", "move up a page", LONG_LISTS),
     Key("move.page-down", "pagedown", "page(1)", "move down a page", LONG_LISTS),
@@ -70,12 +84,17 @@ KEYS = (
     Key("move.first", "home,g", "scroll(-1000000, -1000000)", "scroll to the top", ("report",)),
     Key("move.last", "end,G", "scroll(0, 1000000)", "scroll to the end", ("report",)),
     Key("select.cell", "space", "select('cell')", "select this cell, or no longer", ("home",), "select"),
+    Key("select.cell", "space", "step(1)", "tick this, or take the next value", ("options",)),
     Key("select.row", "a", "select('row')", "select its row: the pipeline in all modes", ("home",)),
     Key("select.column", "A", "select('column')", "select its column: the mode for all pipelines", ("home",)),
     Key("batch.next", "b", "batch", "show the next batch size; after the last one all", ("home",), "batch"),
     Key("plan.preset", "p", "presets", "take a preset or a plan file", ("home",), "preset"),
     Key("plan.options", "o", "options", "set the plan's options: scale, device, steps, calls …", ("home",), "options"),
     Key("plan.save", "w", "save_plan", "save the selection as a plan file", ("home",)),
+    Key("options.take", "enter", "take", "take these options", ("options",), "take", True),
+    Key("options.reset", "ctrl+r", "reset", "take the plan's own values again", ("options",), "plan's own values"),
+    Key("options.next", "tab", "move(1)", "move down", ("options",)),
+    Key("options.previous", "shift+tab", "move(-1)", "move up", ("options",)),
     Key("run.start", "r", "run", "measure what is selected, else this cell", ("home",), "run"),
     Key("run.skip", "s", "skip", "skip the cell that is running", ("home",)),
     Key("run.cancel", "x", "cancel", "cancel the run, after asking", ("home",)),

@@ -57,6 +57,16 @@ class MachineSeen(Message):
         self.problem = problem
 
 
+class ChoicesFound(Message):
+    """Devices and environments that there are, by name, with what each is; ``problem`` says what is wrong with them."""
+
+    def __init__(self, devices: Mapping[str, str], environments: Mapping[str, str], problem: str = "") -> None:
+        super().__init__()
+        self.devices = devices
+        self.environments = environments
+        self.problem = problem
+
+
 class PlansFound(Message):
     """The working directory holds plan files."""
 

@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input
 
 from sdtui.model.cell import Slot
+from sdtui.model.errors import UserError
 from sdtui.tui.board import make_board
 from sdtui.tui.detail import describe
 from sdtui.tui.exporting import subject_of
@@ -18,6 +19,7 @@ from sdtui.tui.heading import batch_strip, first_words, run_line, too_small, top
 from sdtui.tui.keys import bindings
 from sdtui.tui.screens.compare import Compare
 from sdtui.tui.screens.export import Export
+from sdtui.tui.screens.options import Options
 from sdtui.tui.screens.presets import Presets
 from sdtui.tui.widgets.lines import Lines
 from sdtui.tui.widgets.live import Live
@@ -140,6 +142,13 @@ class Home(Screen[None]):
     def action_presets(self) -> None:
         """Offers presets and plan files to begin with."""
         self.app.push_screen(Presets(), self.app.take)
+
+    def action_options(self) -> None:
+        """Asks for the plan's options."""
+        try:
+            self.app.push_screen(Options(self.app.draft), self.app.take_draft)
+        except UserError as error:
+            self.notify(str(error), severity="error", timeout=15)
 
     def action_run(self) -> None:
         """Runs what is chosen, or else the square under the cursor."""
