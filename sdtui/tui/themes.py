@@ -237,3 +237,5 @@ def _ansi_defaults() -> Iterator[tuple[str, str]]:
     yield "graph-muted", "ansi_bright_black"
     yield "running", "ansi_yellow"
     yield "selected", "ansi_cyan"
+    yield "ansi-background", "ansi_default"  # textual's own screens ask for these two
+    yield "ansi-foreground", "ansi_default"

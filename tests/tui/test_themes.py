@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from recorded import open_over
 
 from sdtui.model.errors import UserError
 from sdtui.settings import Settings
+from sdtui.tui.screens.runs import Runs
 from sdtui.tui.themes import (
     DARK,
     SIXTEEN,
@@ -122,3 +124,14 @@ def test_a_theme_that_is_not_there_is_a_problem_of_many(folder: Path) -> None:
     found = find_themes(settings, {"TERM": "xterm-256color"})
     assert found.chosen == DARK
     assert [problem.split(": ")[1] for problem in found.problems] == ["foreground", "dashboard.theme"]
+
+
+async def test_a_terminal_of_16_colours_opens_screens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("COLORTERM", raising=False)
+    dashboard = open_over(tmp_path)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        assert dashboard.theme == SIXTEEN
+        await pilot.press("R")
+        await pilot.pause()
+        assert isinstance(dashboard.screen, Runs)
