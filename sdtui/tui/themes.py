@@ -17,7 +17,7 @@ from rich.console import Console
 from textual.color import Color, ColorParseError
 from textual.constants import COLOR_SYSTEM
 from textual.css.constants import VALID_STYLE_FLAGS
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from sdtui.catalog.toml_files import read_toml
 from sdtui.model.errors import UserError, nearest
@@ -209,8 +209,14 @@ def _textual_variables() -> frozenset[str]:
 
 
 def variable_defaults(theme: Theme) -> dict[str, str]:
-    """Returns sdtui's own variables as they are where a theme does not say: for `App.get_theme_variable_defaults`."""
-    return dict(_ansi_defaults() if theme.ansi else _colour_defaults(theme))
+    """Returns what variables are where a theme does not say: for `App.get_theme_variable_defaults`.
+
+    They are sdtui's own; and, of a theme in the terminal's palette, those of Textual's that it has no colours to make
+    from: its stylesheets name them.
+    """
+    if not theme.ansi:
+        return dict(_colour_defaults(theme))
+    return {**BUILTIN_THEMES["ansi-dark" if theme.dark else "ansi-light"].variables, **dict(_ansi_defaults())}
 
 
 def _colour_defaults(theme: Theme) -> Iterator[tuple[str, str]]:
