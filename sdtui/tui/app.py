@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from textual.app import App
 from textual.screen import Screen
@@ -23,7 +23,7 @@ from sdtui.settings import Settings
 from sdtui.tui import bridge
 from sdtui.tui.comparing import Against, Comparer
 from sdtui.tui.draft import Draft, make_draft
-from sdtui.tui.heading import LEAST
+from sdtui.tui.heading import LEAST, ended_words
 from sdtui.tui.keys import bindings, checked_keymap
 from sdtui.tui.messages import (
     LaunchRefused,
@@ -40,7 +40,7 @@ from sdtui.tui.messages import (
 from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.home import Home
 from sdtui.tui.snapshot import CellView, RunView
-from sdtui.tui.terminal import copied_words
+from sdtui.tui.terminal import announcement, copied_words
 from sdtui.tui.themes import find_themes, variable_defaults
 
 _HERE = Path(__file__).parent
@@ -243,11 +243,21 @@ class Dashboard(App[None]):
         """Shows how far the run is, and after its end the next one that was started meanwhile."""
         if message.view.folder != self._followed:
             return
-        self.run_view = message.view
+        was_live, self.run_view = self.run_view is not None and self.run_view.is_live, message.view
         self.results.update((cell, view) for cell, view in message.view.cells.items() if view.state == "finished")
         self._changed()
+        if was_live and not message.view.is_live:
+            self._announce(message.view)
         if self._waiting and not message.view.is_live:
             self._follow(self._waiting.pop(0))
+
+    def _announce(self, run: RunView) -> None:
+        """Says that the followed run has ended, beyond the screen too; a replay ends on the screen alone."""
+        words = ended_words(run)
+        severity: Literal["information", "warning"] = "information" if run.state == "ok" else "warning"
+        self.notify(words, title="run ended", severity=severity, timeout=15, markup=False)
+        if self.opening.settings.notify and self.opening.replay_speed is None and self._driver is not None:
+            self._driver.write(announcement(words))
 
     def on_run_launched(self, message: RunLaunched) -> None:
         """Follows the run that was started, at once or after the one that goes on."""

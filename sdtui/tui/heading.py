@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.text import Text
 
+from sdtui import runs
 from sdtui.display import duration
 from sdtui.tui.draft import Draft
 from sdtui.tui.messages import MachineSeen
@@ -43,6 +46,15 @@ def run_line(run: RunView) -> Text:
     if run.message:
         words.append(run.message)
     return Text(" " + _GAP.join(words))
+
+
+def ended_words(run: RunView) -> str:
+    """Returns how a run has ended: ``run 6c1239 on H100 is incomplete: 5 ok, 1 oom in 4 min 34 s``."""
+    counts = Counter(view.status or "not run" for view in run.cells.values())
+    device = f" on {run.machine.device_name}" if run.machine else ""
+    cells = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no cell"
+    reason = f" ({run.reason})" if run.reason else ""
+    return f"run {runs.short(run.folder)}{device} is {run.state}{reason}: {cells} in {duration(run.elapsed_s)}"
 
 
 def batch_strip(draft: Draft, shown: int | None, wanted: str) -> Text:

@@ -33,3 +33,23 @@ def copied_words(text: str, environ: Mapping[str, str] = os.environ) -> str:
     if environ.get("TMUX"):
         return f"{lines}; inside tmux this needs 'set -g set-clipboard on'. Else write the file and fetch it."
     return f"{lines}; where the terminal takes none (OSC 52), write the file and fetch it."
+
+
+def announcement(text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Returns what rings the terminal's bell and has it show a desktop notification, by OSC 9 and by OSC 777.
+
+    Terminals know one of the two and leave out the other. tmux hands them on where its option ``allow-passthrough`` is
+    on; terminals that would print them get the bell alone.
+
+    Args:
+        text: Control characters in it are left out.
+        environ: ``TMUX`` and ``TERM`` say what is between.
+    """
+    bell = "\a"
+    if environ.get("TERM") in ("dumb", "linux"):
+        return bell
+    plain = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    commands = [f"\x1b]9;sdtui: {plain}\a", f"\x1b]777;notify;sdtui;{plain}\a"]
+    if environ.get("TMUX"):
+        commands = [f"\x1bPtmux;{command.replace(chr(27), 2 * chr(27))}\x1b\\" for command in commands]
+    return bell + "".join(commands)

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from sdtui import settings
 from sdtui.catalog.load import load_catalog
+from sdtui.settings import Settings
 from sdtui.tui.app import Dashboard, Opening
 
 PROJECT = Path(__file__).parents[2]
@@ -24,9 +25,10 @@ SIX_CELLS = RESULTS / "2026-11-24-h100-docs-batch-1"
 DEADLINE_S = 60.0
 
 
-def dashboard(follow: Path | None = DOCS, runs_dir: Path = Path("none")) -> Dashboard:
+def dashboard(follow: Path | None = DOCS, runs_dir: Path = Path("none"), notify: bool = True) -> Dashboard:
     """Opens a run, or none."""
-    return Dashboard(Opening(runs_dir, load_catalog(settings.config_dir()), gpu=True, follow=follow))
+    own = Settings(settings.config_dir() / settings.SETTINGS, notify=notify)
+    return Dashboard(Opening(runs_dir, load_catalog(settings.config_dir()), gpu=True, follow=follow, settings=own))
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], object], otherwise: str) -> None:
