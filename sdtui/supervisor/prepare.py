@@ -17,7 +17,7 @@ from sdtui.model.precision import PrecisionRule
 from sdtui.model.results import Status
 from sdtui.records import MEASURED_WITH, RunRecord
 from sdtui.supervisor import limits
-from sdtui.supervisor.run import Sitting
+from sdtui.supervisor.sitting import Sitting
 from sdtui.telemetry.machine import describe_machine
 from sdtui.telemetry.nvml import resolve_device
 from sdtui.version import VERSION

@@ -9,8 +9,8 @@ import shutil
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sdtui import locks, runs, settings, statistics
@@ -29,10 +29,7 @@ from sdtui.model.events import (
     Stamped,
 )
 from sdtui.model.job import Job, stem
-from sdtui.model.machine import Interpreter, Machine
-from sdtui.model.precision import PrecisionRule
-from sdtui.model.probe import Probe
-from sdtui.model.results import CellSummary, Phase, Status
+from sdtui.model.results import CellSummary, Status
 from sdtui.precision import Stopping
 from sdtui.records import CellRecord
 from sdtui.report.markdown import markdown
@@ -43,40 +40,11 @@ from sdtui.supervisor.launch import Worker, start_worker, telling, worker_enviro
 from sdtui.supervisor.log import CellLog
 from sdtui.supervisor.sampling import Sampling
 from sdtui.supervisor.signals import Signals
+from sdtui.supervisor.sitting import Sitting
 from sdtui.supervisor.watch import Surroundings, Watch
 from sdtui.telemetry.nvml import open_nvml
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(frozen=True)
-class Sitting:
-    """What one sitting measures, and where.
-
-    Attributes:
-        cells: All cells of the plan, in order.
-        device: Of the plan, such as ``cuda:0``.
-        probe: The device's matrix rates, where they were measured before.
-        retry: Statuses whose cells run again, besides those without a result.
-        cold: Start every cell with an empty compile cache.
-        trace: Make one more call per cell under torch.profiler.
-        processes: How many fresh processes each cell is measured in.
-        precision: Decides how often cells are called; ``None`` where their number of calls does.
-        silence_s: Longest silence of a worker by phase, in seconds.
-    """
-
-    cells: Sequence[Cell]
-    machine: Machine
-    environments: Sequence[Interpreter]
-    device: str
-    sdtui: str
-    probe: Probe | None = None
-    retry: frozenset[Status] = frozenset()
-    cold: bool = False
-    trace: bool = False
-    processes: int = 1
-    precision: PrecisionRule | None = None
-    silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)
 
 
 class Supervisor:

@@ -26,7 +26,8 @@ from sdtui.model.events import Event, RunStarted, Stamped
 from sdtui.model.machine import Interpreter
 from sdtui.model.results import STATUSES, Status
 from sdtui.supervisor.prepare import prepare
-from sdtui.supervisor.run import Sitting, Supervisor
+from sdtui.supervisor.run import Supervisor
+from sdtui.supervisor.sitting import Sitting
 
 DEADLINE_S = 60.0
 OK = "ok"

@@ -16,7 +16,7 @@ from sdtui.model.machine import Gpu
 from sdtui.supervisor import limits
 from sdtui.supervisor import run as run_module
 from sdtui.supervisor.control import request_cancel
-from sdtui.supervisor.run import Sitting
+from sdtui.supervisor.sitting import Sitting
 
 QUICK = both(patched(limits, POLL_S=0.02), patched(run_module, open_nvml=lambda: None))
 

@@ -1,0 +1,43 @@
+"""What one sitting of a run measures, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sdtui.model.cell import Cell
+from sdtui.model.machine import Interpreter, Machine
+from sdtui.model.precision import PrecisionRule
+from sdtui.model.probe import Probe
+from sdtui.model.results import Phase, Status
+from sdtui.supervisor import limits
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """What one sitting measures, and where.
+
+    Attributes:
+        cells: All cells of the plan, in order.
+        device: Of the plan, such as ``cuda:0``.
+        probe: The device's matrix rates, where they were measured before.
+        retry: Statuses whose cells run again, besides those without a result.
+        cold: Start every cell with an empty compile cache.
+        trace: Make one more call per cell under torch.profiler.
+        processes: How many fresh processes each cell is measured in.
+        precision: Decides how often cells are called; ``None`` where their number of calls does.
+        silence_s: Longest silence of a worker by phase, in seconds.
+    """
+
+    cells: Sequence[Cell]
+    machine: Machine
+    environments: Sequence[Interpreter]
+    device: str
+    sdtui: str
+    probe: Probe | None = None
+    retry: frozenset[Status] = frozenset()
+    cold: bool = False
+    trace: bool = False
+    processes: int = 1
+    precision: PrecisionRule | None = None
+    silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)
