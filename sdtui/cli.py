@@ -62,6 +62,10 @@ RunName = Annotated[
     str,
     typer.Argument(metavar="RUN", help="An id or its last six characters (or their beginning), a folder, or 'last'."),
 ]
+OnFinish = Annotated[
+    str | None,
+    typer.Option("--on-finish", metavar="CMD", help="Run this shell command when the run has ended, however it did."),
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Print the run's folder and leave it going; see 'sdtui watch'.")]
 
 
@@ -149,6 +153,7 @@ def run(
     ] = None,
     runs_dir: RunsDir = None,
     detach: Detach = False,
+    on_finish: OnFinish = None,
 ) -> None:
     """Measures a plan's or a preset's cells; a flag replaces that key."""
     from sdtui import headless
@@ -177,7 +182,7 @@ def run(
         "weights": weights,
         "device": device,
     }
-    raise typer.Exit(headless.run(source, overrides, runs_dir, detach))
+    raise typer.Exit(headless.run(source, overrides, runs_dir, detach, on_finish))
 
 
 @app.command(cls=_Command)
@@ -193,11 +198,12 @@ def resume(
     ] = False,
     runs_dir: RunsDir = None,
     detach: Detach = False,
+    on_finish: OnFinish = None,
 ) -> None:
     """Runs the cells of a run that have no result or were cancelled."""
     from sdtui import headless
 
-    raise typer.Exit(headless.resume(name, retry, force, runs_dir, detach))
+    raise typer.Exit(headless.resume(name, retry, force, runs_dir, detach, on_finish))
 
 
 @app.command(cls=_Command)

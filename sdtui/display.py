@@ -95,6 +95,8 @@ def duration(seconds: float) -> str:
 
 def _between(record: RunRecord, progress: Progress) -> str:
     sitting = record.sittings[-1] if record.sittings else None
+    if sitting and sitting.finished:
+        return "ending"
     if sitting and not any(cell.sitting == sitting.started.sitting for cell in record.cells.values()):
         waiting = any(t >= sitting.started_at and log.message.startswith(WAITING) for t, log in record.logs)
         return "waiting" if waiting else "starting"

@@ -15,14 +15,20 @@ from sdtui.follow import Narrator
 from sdtui.model.events import RunFinished
 from sdtui.records import RunRecord
 from sdtui.report.markdown import tables_markdown
-from sdtui.starting import StartError, begin, endings, last_words, prepare_resume, start_detached
+from sdtui.starting import StartError, begin, endings, finishing_with, last_words, prepare_resume, start_detached
 from sdtui.supervisor.control import Control, request_cancel
 from sdtui.supervisor.launch import start_supervisor
 
 INTERRUPTED = 130
 
 
-def run(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | None, detach: bool) -> int:
+def run(
+    source: str | None,
+    overrides: Mapping[str, Any],
+    runs_dir: Path | None,
+    detach: bool,
+    on_finish: str | None = None,
+) -> int:
     """Makes a run of a plan and follows it.
 
     Args:
@@ -30,6 +36,7 @@ def run(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | None,
         overrides: Flags by plan key.
         runs_dir: ``--runs-dir``.
         detach: Return once the supervisor holds the run.
+        on_finish: Shell command that the supervisor runs when the run has ended.
 
     Returns:
         The exit status.
@@ -37,21 +44,30 @@ def run(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | None,
     Raises:
         UserError: Something that was asked for is wrong; nothing was written.
     """
-    return _start(begin(source, overrides, runs_dir), [], detach)
+    arguments = finishing_with(on_finish)
+    return _start(begin(source, overrides, runs_dir), arguments, detach)
 
 
-def resume(name: str, retry: str | None, force: bool, runs_dir: Path | None, detach: bool) -> int:
+def resume(
+    name: str,
+    retry: str | None,
+    force: bool,
+    runs_dir: Path | None,
+    detach: bool,
+    on_finish: str | None = None,
+) -> int:
     """Starts a further sitting of a run and follows it; as `run`.
 
     Raises:
         UserError: The run is running, was made on another machine or with other versions, or is not to be found.
     """
+    finishing = finishing_with(on_finish)
     folder = runs.find(settings.runs_dir(runs_dir), name)
     arguments = prepare_resume(folder, retry, force)
     if arguments is None:
         record = runs.read(folder)
         return _nothing_left(folder, record, endings(record))
-    return _start(folder, arguments, detach)
+    return _start(folder, [*arguments, *finishing], detach)
 
 
 def _nothing_left(folder: Path, record: RunRecord, ended: Sequence[str | None]) -> int:
@@ -106,41 +122,63 @@ def _start(folder: Path, arguments: list[str], detach: bool) -> int:
     narrator = Narrator(folder, _console())
     with Interrupts() as interrupts:
         narrator.catch_up()
-        before = len(narrator.record.sittings)
+        sittings = narrator.record.sittings
+        before = len(sittings)
         supervisor = start_supervisor(folder, arguments)
 
         def alive() -> bool:
             return supervisor.poll() is None
 
+        def finished() -> RunFinished | None:
+            return sittings[-1].finished if len(sittings) > before else None
+
+        def over() -> bool:
+            return finished() is not None
+
         with narrator:
-            narrator.follow(alive, _Cancelling(folder, narrator, interrupts, alive))
-    if interrupts.count and alive():
+            narrator.follow(alive, _Cancelling(folder, narrator, interrupts, alive, over))
+    if interrupts.count and alive() and not over():
         narrator.say(f"run {folder.name} is still ending; see 'sdtui show {runs.short(folder)}'")
         return INTERRUPTED
-    sittings = narrator.record.sittings[before:]
-    status = _conclude(narrator, folder, sittings[-1].finished if sittings else None)
+    status = _conclude(narrator, folder, finished())
+    if alive():
+        narrator.say("the --on-finish command goes on")
     return INTERRUPTED if interrupts.count else status
 
 
 class _Cancelling:
-    """What Ctrl-C does to a run in the foreground: the first cancels it, the second does not wait for that."""
+    """What Ctrl-C does to a run in the foreground: the first cancels it, the second does not wait for that.
 
-    def __init__(self, folder: Path, narrator: Narrator, interrupts: Interrupts, alive: Callable[[], bool]) -> None:
+    Once the run is over, only the command of ``--on-finish`` is left, which Ctrl-C does not wait for.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        narrator: Narrator,
+        interrupts: Interrupts,
+        alive: Callable[[], bool],
+        over: Callable[[], bool],
+    ) -> None:
         self._folder = folder
         self._narrator = narrator
         self._interrupts = interrupts
         self._alive = alive
+        self._over = over
         self._said = False
 
     def __call__(self) -> bool:
         """Returns whether to leave; the request is made again until it stands: a supervisor clears old ones."""
         if not self._interrupts.count:
             return False
+        if not self._said and self._over():
+            return True
         if not self._said:
             self._narrator.say("cancelling the run …")
             self._said = True
-        asked = Control(self._folder).cancelled() or request_cancel(self._folder, force=True)
-        return self._interrupts.count > 1 and (asked or not self._alive())
+        if Control(self._folder).cancelled() or request_cancel(self._folder, force=True):
+            return self._interrupts.count > 1
+        return self._over() or (self._interrupts.count > 1 and not self._alive())
 
 
 def _detach(folder: Path, arguments: list[str]) -> int:

@@ -294,16 +294,17 @@ def short(folder: Path) -> str:
 def listed(folder: Path) -> Listed:
     """Returns one run's line of the listing."""
     try:
+        state = lock_state(folder)  # asked before the journal is, which then has the ending of one that just ended
         last = _last_event(folder)
-        state = lock_state(folder)
+        ending = _last_event(folder, besides=Log) if isinstance(last, Log) else last
     except OSError:  # another user's, or removed meanwhile
         return Listed(folder.name, folder, "unreadable", {})
     if state.held:
         waiting = isinstance(last, Log) and last.message.startswith(WAITING)
         cells = _planned(folder)
         return Listed(folder.name, folder, "waiting" if waiting else "running", {}, state.age_s, cells)
-    if isinstance(last, RunFinished):
-        return Listed(folder.name, folder, last.status, dict(last.counts))
+    if isinstance(ending, RunFinished):
+        return Listed(folder.name, folder, ending.status, dict(ending.counts))
     return Listed(folder.name, folder, "interrupted" if last else "empty", {}, planned=_planned(folder))
 
 
@@ -317,7 +318,7 @@ def _planned(folder: Path) -> int | None:
         return None
 
 
-def _last_event(folder: Path) -> Event | None:
+def _last_event(folder: Path, besides: type[Event] | None = None) -> Event | None:
     with open(folder / JOURNAL, "rb") as file:
         size, taken = file.seek(0, os.SEEK_END), 0
         while taken < size:
@@ -325,9 +326,11 @@ def _last_event(folder: Path) -> Event | None:
             file.seek(size - taken)
             for line in reversed(file.read(taken).split(b"\n")[:-1]):
                 try:
-                    return from_line(line).event
+                    event = from_line(line).event
                 except DecodeError:
                     continue
+                if besides is None or not isinstance(event, besides):
+                    return event
     return None
 
 

@@ -86,16 +86,29 @@ def prepare_resume(folder: Path, retry: str | None, force: bool) -> list[str] | 
     return [*arguments, "--force"] if force else arguments
 
 
+def finishing_with(command: str | None) -> list[str]:
+    """Returns the supervisor's arguments that make it run a shell command when the run has ended.
+
+    Raises:
+        UserError: The command is blank.
+    """
+    if command is not None and not command.strip():
+        raise UserError("--on-finish: must not be empty")
+    return [f"--on-finish={command}"] if command is not None else []
+
+
 def start_detached(folder: Path, arguments: Sequence[str]) -> None:
     """Starts a run's supervisor and waits until it holds the run, so that whatever comes next finds it running.
 
     Raises:
         StartError: It ended before that.
     """
+    journal = folder / runs.JOURNAL
+    before = journal.stat().st_size
     supervisor = start_supervisor(folder, list(arguments))
     while supervisor.poll() is None and not runs.lock_state(folder).held:
         time.sleep(_POLL_S)
-    if supervisor.poll() is not None and not runs.read(folder).sittings:
+    if supervisor.poll() is not None and journal.stat().st_size <= before:
         raise StartError(f"run {folder.name}: {last_words(folder)}")
 
 

@@ -1,4 +1,7 @@
-"""``python -m sdtui.supervisor RUNDIR [--retry STATUS,…] [--force]``: runs the folder's plan; one per run, detached."""
+"""``python -m sdtui.supervisor RUNDIR``, detached, one per run: runs the folder's plan.
+
+Options are ``--retry STATUS,…``, ``--force`` and ``--on-finish CMD``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 
 from sdtui import runs
 from sdtui.model.errors import UserError
+from sdtui.supervisor.on_finish import OnFinish
 from sdtui.supervisor.prepare import prepare
 from sdtui.supervisor.run import Supervisor
 
@@ -19,7 +23,9 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--retry", default="")
     parser.add_argument("--force", action="store_true")
+    parser.add_argument("--on-finish", metavar="CMD")
     arguments = parser.parse_args()
+    on_finish = OnFinish(arguments.on_finish, Path.cwd()) if arguments.on_finish else None
     folder = arguments.folder.resolve()
     os.chdir("/")
     try:
@@ -27,7 +33,7 @@ def main() -> int:
     except UserError as error:
         print(error, flush=True)
         return 2
-    return Supervisor(folder, sitting, arguments.force).run()
+    return Supervisor(folder, sitting, arguments.force, on_finish).run()
 
 
 if __name__ == "__main__":

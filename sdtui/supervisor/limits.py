@@ -21,6 +21,8 @@ mistaken for a hang.
 
 EXIT_S = 30.0
 """How long a worker may take to exit after its last event."""
+ON_FINISH_S = 300.0
+"""How long the command of ``--on-finish`` may take."""
 EVENT_LINE_BYTES = 1 << 20
 """A longer event line is garbage."""
 EVENT_BYTES = 256 << 20

@@ -38,6 +38,7 @@ from sdtui.supervisor.checks import checks
 from sdtui.supervisor.control import Control
 from sdtui.supervisor.launch import Worker, start_worker, telling, worker_environ, worker_path
 from sdtui.supervisor.log import CellLog
+from sdtui.supervisor.on_finish import OnFinish
 from sdtui.supervisor.sampling import Sampling
 from sdtui.supervisor.signals import Signals
 from sdtui.supervisor.sitting import Sitting
@@ -50,17 +51,19 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Supervisor:
     """Takes a run's folder for one sitting."""
 
-    def __init__(self, folder: Path, sitting: Sitting, force: bool = False) -> None:
+    def __init__(self, folder: Path, sitting: Sitting, force: bool = False, on_finish: OnFinish | None = None) -> None:
         """Prepares to run.
 
         Args:
             folder: Of the run.
             sitting: What is measured.
             force: Take the run also where only a heartbeat says that another supervisor has it.
+            on_finish: Is run when the sitting has ended, however it ended.
         """
         self._folder = folder
         self._sitting = sitting
         self._force = force
+        self._on_finish = on_finish
 
     def run(self) -> int:
         """Runs what is left to run.
@@ -80,10 +83,14 @@ class Supervisor:
                 f"run {self._folder.name} has a supervisor already: {runs.lock_state(self._folder).holder}", flush=True
             )
             return 1
+        status: RunStatus = "failed"
         try:
-            return _Held(self._folder, self._sitting, signals, lock).run()
+            status = _Held(self._folder, self._sitting, signals, lock).run()
         finally:
             lock.release()
+            if self._on_finish:
+                self._on_finish.run(self._folder, status)
+        return 0 if status == "ok" else 1
 
 
 class _Held:
@@ -103,7 +110,7 @@ class _Held:
         self._record = runs.read(folder)
         self._number = len(self._record.sittings) + 1
 
-    def run(self) -> int:
+    def run(self) -> RunStatus:
         try:
             finished = self._sit()
         except Exception as error:
@@ -114,7 +121,7 @@ class _Held:
         self._write_report()
         if finished.reason:
             print(finished.reason, flush=True)
-        return 0 if finished.status == "ok" else 1
+        return finished.status
 
     def _sit(self) -> RunFinished:
         self._append(self._run_started())
