@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
@@ -276,17 +275,3 @@ def _warnings(gauges: Mapping[str, Any]) -> tuple[str, ...]:
     if others:
         found.append(f"contended: {others} other {'process' if others == 1 else 'processes'} on the GPU")
     return tuple(found)
-
-
-def read_view(folder: Path) -> RunView:
-    """Reads a whole run that nobody writes to.
-
-    Raises:
-        UserError: It holds no readable journal.
-    """
-    from sdtui import runs
-
-    reducer = RunReducer(folder)
-    for stamped in runs.Tail(folder).poll():
-        reducer.apply(stamped)
-    return reducer.view(time.time(), runs.listed(folder).state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from pathlib import Path
 
@@ -35,3 +36,11 @@ def view_at(folder: Path, seconds: float) -> RunView:
             watched += _EVERY_S
         reducer.apply(stamped)
     return reducer.view(began + seconds, "running")
+
+
+def read_view(folder: Path) -> RunView:
+    """Returns a run as it ended."""
+    reducer = RunReducer(folder)
+    for stamped in runs.Tail(folder).poll():
+        reducer.apply(stamped)
+    return reducer.view(time.time(), runs.listed(folder).state)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from driving import DOCS, RESULTS, SIX_CELLS, TINY, dashboard, notices, opened, settle, shown
+from moments import read_view
 from textual.widgets import OptionList
 
 from sdtui import runs
@@ -17,7 +18,6 @@ from sdtui.tui.app import Dashboard
 from sdtui.tui.board import Square
 from sdtui.tui.comparing import OtherRun, PageGpu, page_ratios, ratio_of
 from sdtui.tui.screens.home import Home
-from sdtui.tui.views import read_view
 from sdtui.tui.widgets.matrix import _fitted
 
 COLD = RESULTS / "2026-11-25-h100-cold"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from moments import read_view
 
 from sdtui import runs, statistics
 from sdtui.report.merge import results_of
-from sdtui.tui.views import read_view
 
 RECORDED = sorted(
     path.parent for path in (Path(__file__).parents[2] / "tests" / "fixtures" / "runs").glob("*/events.jsonl")

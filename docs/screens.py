@@ -1,0 +1,81 @@
+"""Draws the README's screens from a run that was recorded on a real GPU: docs/screens/*.svg.
+
+    python docs/screens.py
+
+The run is docs/results/2026-11-24-h100-docs-batch-1: six cells on an H100, measured in three sittings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.pop("NO_COLOR", None)
+os.environ["TERM"] = "xterm-256color"  # which textual and the choice of theme read
+os.environ["TZ"] = "UTC"
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from sdtui.catalog.load import load_catalog  # noqa: E402
+from sdtui.replaying import Replay  # noqa: E402
+from sdtui.tui.app import Dashboard, Opening  # noqa: E402
+from sdtui.tui.bridge import VIEWS_PER_S  # noqa: E402
+from sdtui.tui.messages import RunChanged  # noqa: E402
+from sdtui.tui.snapshot import RunView  # noqa: E402
+from sdtui.tui.views import RunReducer  # noqa: E402
+
+RESULTS = ROOT / "docs" / "results"
+RUN = RESULTS / "2026-11-24-h100-docs-batch-1"
+OUT = ROOT / "docs" / "screens"
+
+
+def view_at(folder: Path, seconds: float) -> RunView:
+    """Returns a run as a dashboard shows it that has replayed so many seconds of it."""
+    clock = 0.0
+    replay, reducer = Replay(folder, clock=lambda: clock), RunReducer(folder)
+    while True:
+        for stamped in replay.poll():
+            reducer.apply(stamped)
+        view = reducer.view(replay.now, "running")
+        if clock >= seconds:
+            return view
+        clock += 1 / VIEWS_PER_S
+
+
+async def draw(name: str, size: tuple[int, int], keys: Sequence[str] = (), seconds: float | None = None) -> None:
+    """Draws one screen.
+
+    Args:
+        name: Of the file.
+        size: Columns and rows.
+        keys: Pressed before.
+        seconds: How far the run is; ``None`` shows it as it ended.
+    """
+    app = Dashboard(Opening(RESULTS, load_catalog(), gpu=True, follow=RUN))
+    async with app.run_test(size=size) as pilot:
+        while app.run_view is None:
+            await pilot.pause(0.05)
+        if seconds is not None:
+            app.post_message(RunChanged(view_at(RUN, seconds)))
+        for key in keys:
+            await pilot.press(key)
+            await app.workers.wait_for_complete()
+        await pilot.pause()
+        OUT.mkdir(exist_ok=True)
+        app.save_screenshot(f"{name}.svg", path=str(OUT))
+        print(OUT / f"{name}.svg")
+
+
+async def main() -> None:
+    """Draws all of them."""
+    await draw("live", (120, 36), ["right"], seconds=131.0)
+    await draw("matrix", (100, 26), ["right"])
+    await draw("cell", (100, 32), ["right", "enter"])
+    await draw("compare", (100, 26), ["right", "c", "enter"])
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
