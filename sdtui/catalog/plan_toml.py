@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,10 +32,14 @@ _KEYS = (
 )
 
 
-def plan_to_toml(plan: Plan) -> str:
+def plan_to_toml(plan: Plan, file: str = "plan.toml") -> str:
     """Returns the plan as TOML: complete, always the same bytes, and read back as an equal plan.
 
     Component configs are written as JSON text, since TOML has no null.
+
+    Args:
+        plan: To be written.
+        file: Name of the file that will hold it, for the comment that says how to run it.
     """
     table: dict[str, Any] = {key: getattr(plan, key) for key in _KEYS if getattr(plan, key) is not None}
     table.update({key: True for key in ("cold", "trace") if getattr(plan, key)})
@@ -46,7 +51,7 @@ def plan_to_toml(plan: Plan) -> str:
         table["mode"] = plan.mode_definitions
     if plan.pipeline_definitions:
         table["pipeline"] = {name: _with_json_configs(value) for name, value in plan.pipeline_definitions.items()}
-    return "# Measure this again: sdtui run plan.toml\n" + write_toml(table)
+    return f"# Measure this again: sdtui run {shlex.quote(file)}\n" + write_toml(table)
 
 
 def _with_json_configs(pipeline: Mapping[str, Any]) -> dict[str, Any]:

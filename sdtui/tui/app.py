@@ -174,7 +174,7 @@ class Dashboard(App[None]):
         try:
             self.take_draft(make_draft(self.opening.catalog, source, {}, self.opening.gpu))
         except UserError as error:
-            self.notify(str(error), title="cannot be used here", severity="error", timeout=15)
+            self.notify(str(error), title="cannot be used here", severity="error", timeout=15, markup=False)
 
     def take_draft(self, draft: Draft | None) -> None:
         """Shows another draft, and looks at its device and environments; ``None`` leaves things as they are."""
@@ -277,7 +277,7 @@ class Dashboard(App[None]):
         """Says where sdtui is."""
         self.machine = message
         if message.problem:
-            self.notify(message.problem, severity="warning", timeout=15)
+            self.notify(message.problem, severity="warning", timeout=15, markup=False)
         self._changed()
 
     def on_told(self, message: Told) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from sdtui.catalog.plans import DEFAULT_PRESET, read_flags, resolve_plan
 from sdtui.model.cell import Cell, Slot
 from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
+from sdtui.runs import PLAN
 
 AXES = ("pipelines", "modes", "environments", "batch_sizes", "slots")
 """The keys of a plan that choose its cells, which is what the matrix is for; all others are options."""
@@ -61,6 +63,11 @@ class Draft:
         return Slot(pipeline, column.mode, column.environment, batch_size)
 
     @property
+    def modes(self) -> tuple[str, ...]:
+        """Those that are shown."""
+        return tuple(dict.fromkeys(column.mode for column in self.columns))
+
+    @property
     def environments(self) -> tuple[str, ...]:
         """Those that are shown."""
         return tuple(dict.fromkeys(column.environment for column in self.columns))
@@ -69,6 +76,20 @@ class Draft:
     def chosen(self) -> tuple[Slot, ...]:
         """The selected slots in the order in which they will run."""
         return tuple(slot for slot in self.cells if slot in self.selected)
+
+    @property
+    def planned(self) -> tuple[Slot, ...]:
+        """The slots that the plan itself chooses; of a list that the options say, all of it."""
+        asked: dict[str, Any] = {key: getattr(self, key) for key in SHOWN if key in self.overrides}
+        plan = replace(self.plan, slots=None, **asked) if asked else self.plan
+        return tuple(slot for slot in plan.chosen() if slot in self.cells)
+
+    @property
+    def name(self) -> str:
+        """What the plan is called: a preset's name, a file's, or ``run 1a2b3c`` where it is a run's."""
+        path = Path(self.source)
+        run = re.fullmatch(r"\d{8}T\d{6}Z-.*-([0-9a-f]{6})", path.parent.name)
+        return f"run {run[1]}" if run and path.name == PLAN else path.name
 
     def toggled(self, slots: Iterable[Slot]) -> Draft:
         """Returns the draft with these slots chosen, or, where all of them are, not chosen."""
@@ -95,12 +116,13 @@ class Draft:
 
     def to_run(self, slots: Iterable[Slot]) -> dict[str, Any]:
         """Returns the flags with which ``sdtui run`` measures these slots of it, by key of a plan."""
-        wanted = [slot for slot in self.cells if slot in frozenset(slots)]
-        lists: dict[str, Any] = {
-            "pipelines": _unique(slot.pipeline for slot in wanted),
-            "modes": _unique(slot.mode for slot in wanted),
-            "environments": _unique(slot.environment for slot in wanted),
-            "batch_sizes": _unique(slot.batch_size for slot in wanted),
+        asked = frozenset(slots)
+        wanted = [slot for slot in self.cells if slot in asked]
+        lists: dict[str, Any] = {  # in the order in which they are shown
+            "pipelines": [name for name in self.pipelines if any(slot.pipeline == name for slot in wanted)],
+            "modes": [name for name in self.modes if any(slot.mode == name for slot in wanted)],
+            "environments": [name for name in self.environments if any(slot.environment == name for slot in wanted)],
+            "batch_sizes": [size for size in self.batch_sizes if any(slot.batch_size == size for slot in wanted)],
         }
         product = len(lists["pipelines"]) * len(lists["modes"]) * len(lists["environments"]) * len(lists["batch_sizes"])
         fewer = len(wanted) < product or self.plan.slots  # which the source would choose otherwise
@@ -170,7 +192,3 @@ def _expand_each(plan: Plan, catalog: Catalog) -> tuple[dict[Slot, Cell], dict[s
         else:
             cells.update((cell.slot, cell.without_configs()) for cell in found)
     return cells, unfit
-
-
-def _unique(values: Iterable[Any]) -> list[Any]:
-    return list(dict.fromkeys(values))

@@ -67,6 +67,23 @@ class ChoicesFound(Message):
         self.problem = problem
 
 
+class PlanWritten(Message):
+    """A plan lies in this file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+
+class PlanRefused(Message):
+    """A plan could not be written; ``taken`` where a file would have been replaced."""
+
+    def __init__(self, reason: str, taken: bool = False) -> None:
+        super().__init__()
+        self.reason = reason
+        self.taken = taken
+
+
 class PlansFound(Message):
     """The working directory holds plan files."""
 

@@ -21,6 +21,7 @@ from sdtui.tui.screens.compare import Compare
 from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.options import Options
 from sdtui.tui.screens.presets import Presets
+from sdtui.tui.screens.save import Save
 from sdtui.tui.widgets.lines import Lines
 from sdtui.tui.widgets.live import Live
 from sdtui.tui.widgets.matrix import Matrix
@@ -148,7 +149,14 @@ class Home(Screen[None]):
         try:
             self.app.push_screen(Options(self.app.draft), self.app.take_draft)
         except UserError as error:
-            self.notify(str(error), severity="error", timeout=15)
+            self.notify(str(error), severity="error", timeout=15, markup=False)
+
+    def action_save_plan(self) -> None:
+        """Saves what is selected as a plan file."""
+        try:
+            self.app.push_screen(Save(self.app.draft))
+        except UserError as error:
+            self.notify(str(error), title="cannot be saved", severity="error", timeout=15, markup=False)
 
     def action_run(self) -> None:
         """Runs what is chosen, or else the square under the cursor."""

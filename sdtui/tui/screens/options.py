@@ -64,7 +64,7 @@ class Options(ModalScreen[Draft | None]):
         """Offers the devices and environments that there are."""
         self._devices, self._environments = message.devices, message.environments
         if message.problem:
-            self.notify(message.problem, severity="warning", timeout=15)
+            self.notify(message.problem, severity="warning", timeout=15, markup=False)
         self._show()
 
     @property
@@ -85,7 +85,7 @@ class Options(ModalScreen[Draft | None]):
 
     def _title(self) -> Text:
         changed = len([value for value in self.typed.values() if value])
-        words = [f"options of plan {self.draft.source}", f"{changed} changed" if changed else "none changed"]
+        words = [f"options of plan {self.draft.name}", f"{changed} changed" if changed else "none changed"]
         shown = {item.key for item in self.form.items}
         others = [f"✗ {problem}" for key, problem in self.wrong.items() if key not in shown]
         return Text(" ").append("sdtui", "bold").append("  " + " · ".join([*words, *others]))
@@ -117,7 +117,7 @@ class Options(ModalScreen[Draft | None]):
         try:
             self.dismiss(self.draft.with_options(overrides(self.typed)))
         except UserError as error:
-            self.notify(str(error), title="cannot be used here", severity="error", timeout=15)
+            self.notify(str(error), title="cannot be used here", severity="error", timeout=15, markup=False)
 
     def action_reset(self) -> None:
         """Takes the plan's own values again."""
