@@ -200,7 +200,7 @@ def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None) ->
     if finished.reason:
         narrator.say(f"run {folder.name}: {finished.reason}", "red")
     narrator.say(f"run {folder.name}: {finished.status}")
-    narrator.say(str(folder / "report.md"))
+    narrator.say(str(folder / runs.REPORT))
     if finished.status != "ok":
         _say_hint(narrator, folder, endings(narrator.record))
     return 0 if finished.status == "ok" else 1

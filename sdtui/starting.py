@@ -19,7 +19,7 @@ from sdtui.records import RunRecord
 from sdtui.supervisor.launch import start_supervisor
 from sdtui.supervisor.limits import RESERVE_BYTES
 from sdtui.supervisor.prepare import prepare, prepare_plan, refuse_differences
-from sdtui.telemetry.nvml import resolve_device
+from sdtui.telemetry.nvml import gpu_available
 
 _POLL_S = 0.05
 
@@ -43,7 +43,7 @@ def begin(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | Non
         UserError: Something that was asked for is wrong; nothing was written.
     """
     where = settings.runs_dir(runs_dir)
-    plan = resolve_plan(load_catalog(settings.config_dir()), source, overrides, gpu_available())
+    plan = resolve_plan(load_catalog(settings.config_dir()), source, overrides, gpu_available(os.environ))
     try:
         sitting = prepare_plan(plan)
     except UserError as error:  # begins with the key of the plan, where one is to blame
@@ -125,15 +125,6 @@ def last_words(folder: Path) -> str:
     log = folder / "logs" / "supervisor.log"
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return f"{log} ends with: {lines[-1]}" if lines else f"'sdtui resume {runs.short(folder)}' goes on with it"
-
-
-def gpu_available() -> bool:
-    """Whether there is a usable GPU."""
-    try:
-        resolve_device("cuda", os.environ)
-    except UserError:
-        return False
-    return True
 
 
 def _statuses(retry: str | None) -> list[str]:

@@ -255,6 +255,15 @@ def resolve_device(device: str, environ: Mapping[str, str]) -> DeviceChoice:
         nvml.close()
 
 
+def gpu_available(environ: Mapping[str, str]) -> bool:
+    """Whether there is a usable GPU."""
+    try:
+        resolve_device("cuda", environ)
+    except UserError:
+        return False
+    return True
+
+
 def _worker_vram_mib(own: Mapping[int, int | None]) -> float | None:
     known = [used for used in own.values() if used is not None]
     return round(sum(known) / MIB, 1) if known else None

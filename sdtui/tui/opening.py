@@ -8,8 +8,7 @@ from pathlib import Path
 
 from sdtui import runs, settings
 from sdtui.catalog.load import load_catalog
-from sdtui.model.errors import UserError
-from sdtui.telemetry.nvml import resolve_device
+from sdtui.telemetry.nvml import gpu_available
 from sdtui.tui.app import Dashboard, Opening
 
 
@@ -30,7 +29,9 @@ def open_dashboard(
     chosen = settings.load()
     where = settings.runs_dir(runs_dir, chosen)
     folder = runs.find(where, run) if run is not None else None
-    opening = Opening(where, load_catalog(settings.config_dir()), _gpu_available(), folder, replay_speed, chosen)
+    opening = Opening(
+        where, load_catalog(settings.config_dir()), gpu_available(os.environ), folder, replay_speed, chosen
+    )
     app = Dashboard(opening)
     try:
         app.run(mouse=mouse and chosen.mouse)
@@ -38,11 +39,3 @@ def open_dashboard(
         if error.errno != errno.EIO:  # the terminal is gone
             raise
     return app.return_code or 0
-
-
-def _gpu_available() -> bool:
-    try:
-        resolve_device("cuda", os.environ)
-    except UserError:
-        return False
-    return True

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import pytest
 from commands import DOCS, RECORDED, SMOKE, TINY, Said
 
-from sdtui import environments, starting
+from sdtui import environments
 from sdtui.model.machine import Gpu, Interpreter
 from sdtui.supervisor import prepare
+from sdtui.telemetry import nvml
 from sdtui.telemetry.devices import Board, choose
 
 Command = Callable[..., Said]
@@ -306,7 +307,7 @@ def test_a_cuda_device_that_is_not_there(
     sdtui: Command, here: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     boards = [Board(Gpu("NVIDIA H100", "GPU-1", 0)), Board(Gpu("NVIDIA L4", "GPU-3", 1))]
-    for module in (starting, prepare):
+    for module in (nvml, prepare):
         monkeypatch.setattr(module, "resolve_device", lambda name, _: choose(name, boards, {}))
     said = sdtui("run", "--device", device)
     expected = f"device '{device}': there is no such GPU; choose from cuda:0 (NVIDIA H100), cuda:1 (NVIDIA L4)"
