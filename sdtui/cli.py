@@ -46,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Measures how fast diffusion pipelines run on the GPU box in front of you.",
-    epilog="Begin with 'sdtui run smoke'. The dashboard is coming; everything works headless already.",
+    epilog="Without a command it opens the dashboard. Without a terminal, begin with 'sdtui run smoke'.",
 )
 
 RunsDir = Annotated[
@@ -66,19 +66,30 @@ OnFinish = Annotated[
     str | None,
     typer.Option("--on-finish", metavar="CMD", help="Run this shell command when the run has ended, however it did."),
 ]
+NoMouse = Annotated[
+    bool, typer.Option("--no-mouse", help="Leave the mouse to the terminal, which then selects text as ever.")
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Print the run's folder and leave it going; see 'sdtui watch'.")]
 
 
 @app.callback(invoke_without_command=True)
 def _root(
-    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    runs_dir: RunsDir = None,
+    no_mouse: NoMouse = False,
 ) -> None:
+    command = context.invoked_subcommand
+    for flag, given in (("--runs-dir", runs_dir), ("--no-mouse", no_mouse)):
+        if given and command is not None:
+            raise UserError(f"{flag}: is the dashboard's here; write it after '{command}', if that takes it")
     if version:
         typer.echo(f"sdtui {VERSION}")
-    elif context.invoked_subcommand is None:
+    elif command is None:
+        _need_terminal()
         from sdtui.tui.opening import open_dashboard
 
-        raise typer.Exit(open_dashboard(None))
+        raise typer.Exit(open_dashboard(runs_dir, not no_mouse))
 
 
 @app.command(cls=_Command)
@@ -204,6 +215,45 @@ def resume(
     from sdtui import headless
 
     raise typer.Exit(headless.resume(name, retry, force, runs_dir, detach, on_finish))
+
+
+@app.command(cls=_Command)
+def attach(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN", help="An id, a folder …, as elsewhere; without one, the run that goes on, else the latest."
+        ),
+    ] = None,
+    runs_dir: RunsDir = None,
+    no_mouse: NoMouse = False,
+) -> None:
+    """Opens the dashboard on a run, and follows it."""
+    _need_terminal()
+    from sdtui.tui import opening
+
+    raise typer.Exit(opening.attach(name, runs_dir, not no_mouse))
+
+
+@app.command(cls=_Command)
+def replay(
+    name: RunName,
+    speed: Annotated[
+        str, typer.Option("--speed", metavar="N", help="Play it so many times faster than it was.")
+    ] = "10",
+    runs_dir: RunsDir = None,
+    no_mouse: NoMouse = False,
+) -> None:
+    """Plays a recorded run in the dashboard, as if it were live."""
+    from sdtui.catalog.plans import number
+
+    times = number(speed)
+    if isinstance(times, str) or times is None or not 0 < times < float("inf"):
+        raise UserError(f"--speed: '{speed}' is no number above 0, such as 10 or 0.5")
+    _need_terminal()
+    from sdtui.tui import opening
+
+    raise typer.Exit(opening.replay(name, times, runs_dir, not no_mouse))
 
 
 @app.command(cls=_Command)
@@ -457,6 +507,12 @@ def _fail(message: str, status: int) -> NoReturn:
         line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     typer.echo(line, err=True)
     sys.exit(status)
+
+
+def _need_terminal() -> None:
+    """Refuses to draw where nobody would see it, or where nobody could type."""
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        raise UserError("the dashboard needs a terminal; without one, 'sdtui run' measures and 'sdtui watch' follows")
 
 
 def _narrate(line: str) -> None:

@@ -20,13 +20,14 @@ from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
 from sdtui.report.text import release
 from sdtui.settings import Settings
-from sdtui.tui import bridge
+from sdtui.tui import asking, bridge, run_threads
 from sdtui.tui.comparing import Against, Comparer
 from sdtui.tui.draft import Draft, make_draft
 from sdtui.tui.heading import LEAST, ended_words
 from sdtui.tui.keys import bindings, checked_keymap
 from sdtui.tui.messages import (
     LaunchRefused,
+    LiveRunsFound,
     MachineSeen,
     RatiosFound,
     ReportRefused,
@@ -132,8 +133,10 @@ class Dashboard(App[None]):
     def _begin(self) -> None:
         self._look()
         self.in_thread("results", bridge.find_results, self.opening.runs_dir, cancellable=True)
-        if self.opening.follow is not None:
-            self.open_run(self.opening.follow)
+        if self.opening.follow is None:
+            self.in_thread("live", run_threads.find_live, self.opening.runs_dir)
+        else:
+            self.open_run(self.opening.follow, self.opening.replay_speed)
 
     def in_thread(
         self,
@@ -213,6 +216,11 @@ class Dashboard(App[None]):
 
     # -------------------------------------------------------------------------------------------------------- runs
 
+    @property
+    def followed(self) -> tuple[Path, ...]:
+        """The run that is shown, and those that are shown after it."""
+        return (*filter(None, [self._followed]), *self._waiting)
+
     def start(self, slots: Iterable[Slot]) -> None:
         """Starts a run of these slots with the draft's options."""
         overrides = self.draft.to_run(slots)
@@ -222,19 +230,27 @@ class Dashboard(App[None]):
         """Starts a further sitting of a run; ``retry`` names statuses whose cells run again, as ``--retry`` does."""
         self.in_thread("launch", bridge.resume, folder, retry)
 
-    def open_run(self, folder: Path) -> None:
-        """Shows a run: follows it while it lives, and takes its plan for the matrix."""
+    def open_run(self, folder: Path, replay_speed: float | None = None) -> None:
+        """Shows a run: follows it while it lives, and takes its plan for the matrix.
+
+        Args:
+            folder: Of the run.
+            replay_speed: Plays it as if it were live, so many times faster; ``None`` shows it as it is.
+        """
         try:
             plan = make_draft(self.opening.catalog, str(folder / runs.PLAN), {}, gpu=True)
         except UserError as error:
             self.notify(str(error), title=f"plan of run {folder.name}", severity="warning")
         else:
             self.draft = plan.with_selection_of(())
-        self._follow(folder)
+        self._follow(folder, replay_speed)
 
-    def _follow(self, folder: Path) -> None:
+    def _follow(self, folder: Path, replay_speed: float | None = None) -> None:
         self._followed, self.run_view = folder, None
-        self.in_thread("follow", bridge.follow, folder, cancellable=True)
+        if replay_speed is None:
+            self.in_thread("follow", bridge.follow, folder, cancellable=True)
+        else:
+            self.in_thread("follow", bridge.replay, folder, replay_speed, cancellable=True)
         self._changed()
 
     # ---------------------------------------------------------------------------------------------------- messages
@@ -280,9 +296,16 @@ class Dashboard(App[None]):
             self.notify(message.problem, severity="warning", timeout=15, markup=False)
         self._changed()
 
+    def on_live_runs_found(self, message: LiveRunsFound) -> None:
+        """Offers to follow one of them, unless something else was begun meanwhile."""
+        if self._followed is None and isinstance(self.screen, Home):
+            asking.offer_to_follow(self, message.lines)
+
     def on_told(self, message: Told) -> None:
         """Says it."""
-        self.notify(message.text, severity=message.severity, timeout=15 if message.severity == "error" else 5)
+        self.notify(
+            message.text, severity=message.severity, timeout=15 if message.severity == "error" else 5, markup=False
+        )
 
     def on_results_found(self, message: ResultsFound) -> None:
         """Fills the matrix with what earlier runs measured."""

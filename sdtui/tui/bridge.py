@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from textual.message import Message
 
 from sdtui import runs
 from sdtui.model.errors import UserError
-from sdtui.model.events import Stamped
 from sdtui.tui.messages import (
     ChoicesFound,
     LaunchRefused,
@@ -38,14 +37,6 @@ _IDLE_S = 1.0
 """How often a run is shown anew that has no new event: its clocks go on."""
 LOOKED_AT = 40
 """How many of the latest runs are searched for results of the cells that are shown."""
-
-
-class Source(Protocol):
-    """Where the events of a run come from: a journal's tail, or a replay."""
-
-    def poll(self) -> Iterator[Stamped]:
-        """Yields the events that are new."""
-        ...
 
 
 def follow(folder: Path, post: Post, cancelled: Cancelled) -> None:
@@ -71,6 +62,31 @@ def follow(folder: Path, post: Post, cancelled: Cancelled) -> None:
             post(RunChanged(reducer.view(time.time(), runs.listed(folder).state)))
             shown, fresh = now, False
         time.sleep(_POLL_S)
+
+
+def replay(folder: Path, speed: float, post: Post, cancelled: Cancelled) -> None:
+    """Posts views of a recorded run as if it were live.
+
+    Args:
+        folder: Of the run.
+        speed: How many times faster than it was.
+        post: Hands over each view.
+        cancelled: Whether to end.
+    """
+    from sdtui.replaying import Replay
+    from sdtui.tui.views import RunReducer
+
+    source, reducer = Replay(folder, speed), RunReducer(folder)
+    while not cancelled():
+        for stamped in source.poll():
+            reducer.apply(stamped)
+            if cancelled():
+                return
+        if source.ended:
+            post(RunChanged(reducer.view(source.now, runs.listed(folder).state)))
+            return
+        post(RunChanged(reducer.view(source.now, "running")))
+        time.sleep(1 / VIEWS_PER_S)
 
 
 def launch(source: str, overrides: Mapping[str, Any], runs_dir: Path | None, post: Post) -> None:

@@ -26,14 +26,15 @@ Where = Literal[
     "compare",
     "export",
     "confirm",
+    "choice",
     "help",
 ]
 """A screen; ``everywhere`` is what the app itself binds, on all but dialogs."""
 
 SCREENS: tuple[Where, ...] = tuple(each for each in get_args(Where) if each != "everywhere")
-DIALOGS: tuple[Where, ...] = ("presets", "options", "save", "compare", "export", "confirm", "help")
+DIALOGS: tuple[Where, ...] = ("presets", "options", "save", "compare", "export", "confirm", "choice", "help")
 """Screens over another one, where of the app's keys only those with priority count."""
-LISTS: tuple[Where, ...] = ("runs", "comparison", "presets", "options", "compare", "help")
+LISTS: tuple[Where, ...] = ("runs", "comparison", "presets", "options", "compare", "choice", "help")
 LONG_LISTS: tuple[Where, ...] = ("runs", "comparison")
 
 
@@ -96,24 +97,24 @@ KEYS = (
     Key("options.next", "tab", "move(1)", "move down", ("options",)),
     Key("options.previous", "shift+tab", "move(-1)", "move up", ("options",)),
     Key("run.start", "r", "run", "measure what is selected, else this cell", ("home",), "run"),
-    Key("run.skip", "s", "skip", "skip the cell that is running", ("home",)),
+    Key("run.skip", "s", "skip", "skip this cell, or else the one that is running", ("home",)),
     Key("run.cancel", "x", "cancel", "cancel the run, after asking", ("home",)),
-    Key("run.cancel", "x", "cancel", "cancel this run, after asking", ("runs",), "cancel"),
     Key("live.toggle", "f,tab", "live", "show or hide the live panel", ("home",)),
     Key("cell.open", "enter", "open_cell", "open this cell: calls, steps, telemetry, log, image", ("home",), "cell"),
     Key("compare", "c", "compare", "show ratios to a reference GPU or another run", ("home",), "compare"),
-    Key("compare", "c", "compare", "compare the two marked runs", ("runs",), "compare"),
     Key("compare", "c", "back", "go back to the runs", ("comparison",)),
     Key("swap", "s", "swap", "compare the other way round", ("comparison",), "swap A and B"),
     Key("export", "e", "export", "write the report, or copy its tables", ("home",), "export"),
     Key("runs.open", "R", "runs", "list all runs", ("home",), "runs"),
     Key("runs.open", "R", "back", "go back to the matrix", ("runs",)),
     Key("run.open", "enter", "open", "open this run in the matrix", ("runs",), "open"),
-    Key("run.follow", "f", "follow", "follow this run while it goes on", ("runs",), "follow"),
+    Key("run.follow", "f", "follow", "follow this run while it goes on", ("runs",)),
     Key("run.resume", "u", "resume", "resume it: measure the cells that are not done", ("runs",), "resume"),
-    Key("run.delete", "d,delete", "delete", "delete it, after asking", ("runs",), "delete"),
     Key("run.mark", "space", "mark", "mark it, for comparing two", ("runs",), "mark"),
+    Key("compare", "c", "compare", "compare the two marked runs", ("runs",), "compare"),
     Key("run.report", "v", "report", "preview its report", ("runs",), "report"),
+    Key("run.cancel", "x", "cancel", "cancel this run, after asking", ("runs",), "cancel"),
+    Key("run.delete", "d,delete", "delete", "delete it, after asking", ("runs",), "delete"),
     Key("run.report", "v", "back", "go back to the runs", ("report",)),
     Key("filter", "slash", "filter", "show only rows or columns that hold a text", ("home",)),
     Key("filter", "slash", "filter", "show only runs that hold a text", ("runs",)),

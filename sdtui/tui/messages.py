@@ -144,6 +144,14 @@ class LiveRunsFound(Message):
         self.lines = lines
 
 
+class RunDeleted(Message):
+    """A run is gone."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+
 class Told(Message):
     """What was asked for in a thread was done, or why it was not."""
 

@@ -4,38 +4,83 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
+import sys
 from pathlib import Path
 
 from sdtui import runs, settings
 from sdtui.catalog.load import load_catalog
 from sdtui.telemetry.nvml import gpu_available
 from sdtui.tui.app import Dashboard, Opening
+from sdtui.tui.run_list import RunList
 
 
-def open_dashboard(
-    runs_dir: Path | None, run: str | None = None, replay_speed: float | None = None, mouse: bool = True
-) -> int:
-    """Opens the dashboard and returns the exit status.
+def open_dashboard(runs_dir: Path | None, mouse: bool = True) -> int:
+    """Opens the matrix, and returns the exit status.
 
     Args:
         runs_dir: ``--runs-dir``.
-        run: To open at once; ``None`` opens the matrix.
-        replay_speed: Plays that run, so many times faster than it was.
         mouse: Whether the mouse is taken; without it the terminal selects text.
 
     Raises:
-        UserError: A file of the person's, or the run's name, is wrong.
+        UserError: A file of the person's is wrong.
     """
+    return _open(runs_dir, None, None, mouse)
+
+
+def attach(name: str | None, runs_dir: Path | None, mouse: bool) -> int:
+    """Opens the dashboard on a run; as `open_dashboard`.
+
+    Args:
+        name: Of the run; ``None`` is the latest that goes on, or where none does the latest.
+        runs_dir: ``--runs-dir``.
+        mouse: Whether the mouse is taken.
+
+    Raises:
+        UserError: There is no such run, or none at all.
+    """
+    where = settings.runs_dir(runs_dir)
+    return _open(runs_dir, runs.find(where, name) if name is not None else _latest(where), None, mouse)
+
+
+def replay(name: str, speed: float, runs_dir: Path | None, mouse: bool) -> int:
+    """Opens the dashboard on a run that is played as if it were live; as `open_dashboard`.
+
+    Args:
+        name: Of the run.
+        speed: How many times faster than it was.
+        runs_dir: ``--runs-dir``.
+        mouse: Whether the mouse is taken.
+
+    Raises:
+        UserError: There is no such run.
+    """
+    return _open(runs_dir, runs.find(settings.runs_dir(runs_dir), name), speed, mouse)
+
+
+def _latest(where: Path) -> Path:
+    live = RunList(where).look_at_live()
+    return live[0].folder if live else runs.find(where, "last")
+
+
+def _open(runs_dir: Path | None, run: Path | None, replay_speed: float | None, mouse: bool) -> int:
     chosen = settings.load()
     where = settings.runs_dir(runs_dir, chosen)
-    folder = runs.find(where, run) if run is not None else None
-    opening = Opening(
-        where, load_catalog(settings.config_dir()), gpu_available(os.environ), folder, replay_speed, chosen
-    )
-    app = Dashboard(opening)
+    gpu = gpu_available(os.environ)
+    app = Dashboard(Opening(where, load_catalog(settings.config_dir()), gpu, run, replay_speed, settings=chosen))
     try:
         app.run(mouse=mouse and chosen.mouse)
+        _say_what_goes_on(app, f" --runs-dir {shlex.quote(str(runs_dir))}" if runs_dir else "")
     except OSError as error:
         if error.errno != errno.EIO:  # the terminal is gone
             raise
     return app.return_code or 0
+
+
+def _say_what_goes_on(app: Dashboard, where: str) -> None:
+    """Says how to come back to the runs that this dashboard started or followed and that go on without it."""
+    for folder in app.followed:
+        if runs.lock_state(folder).held:
+            name = runs.short(folder)
+            line = f"come back with 'sdtui attach {name}{where}', end it with 'sdtui cancel {name}{where}'"
+            sys.stderr.write(f"run {folder.name} goes on; {line}\n")

@@ -82,6 +82,12 @@ def _row(line: RunLine, marked: bool, widths: _Widths) -> Row:
     )
 
 
+def progress_words(line: RunLine) -> str:
+    """Returns a run in two lines: its name, how far it is and its device; its plan."""
+    cells = f"{_cells(line)} cells" if line.total is not None else ""
+    return f"{_STATES[line.state][0]} {_joined((line.short, line.state, cells, _device(line)))}\n  {line.plan}"
+
+
 def describe_run(line: RunLine) -> Text:
     """Returns what there is to say of the run under the cursor."""
     counts = ", ".join(f"{count} {status}" for status, count in line.counts.items())

@@ -13,7 +13,7 @@ from rich.style import Style
 
 from sdtui.model.errors import UserError
 from sdtui.tui.bridge import Cancelled, Post
-from sdtui.tui.messages import LiveRunsFound, PageLaidOut, ReportRead, RunsCompared, RunsListed, Told
+from sdtui.tui.messages import LiveRunsFound, PageLaidOut, ReportRead, RunDeleted, RunsCompared, RunsListed, Told
 from sdtui.tui.run_list import RunList
 
 LOOK_S = 2.0
@@ -71,6 +71,20 @@ def skip(folder: Path, cell: str, post: Post) -> None:
         post(Told(str(error), "error"))
     else:
         post(Told(f"{cell}: asked to be left out" if asked else f"run {folder.name}: is not running"))
+
+
+def delete(folder: Path, post: Post) -> None:
+    """Deletes a run."""
+    from sdtui import runs
+
+    try:
+        runs.delete(folder)
+    except UserError as error:
+        post(Told(str(error), "error"))
+    except OSError as error:
+        post(Told(f"run {folder.name}: {error.filename}: {error.strerror}", "error"))
+    else:
+        post(RunDeleted(folder))
 
 
 def read_report(folder: Path, post: Post) -> None:

@@ -212,9 +212,12 @@ def finished_view(run: RunRecord, record: CellRecord, judged: bool = True) -> Ce
 
 
 def _summary(result: Result) -> CellSummary:
-    """One process's as its supervisor stored it, which costs nothing, unless by an older sdtui that knew less."""
+    """One process's as its supervisor stored it, which costs nothing, unless an older sdtui did, which knew less.
+
+    Where samples were not read there is nothing else.
+    """
     stored = result.record.finished.summary if result.record.finished else None
-    told = stored and all(stage.step_ms for stage in stored.stages)
+    told = stored and (all(stage.step_ms for stage in stored.stages) or not result.record.calls)
     return stored if stored and told and _is_alone(result.record) else result.summary
 
 

@@ -203,6 +203,13 @@ OF_RUNS = [
     Case(f"show {RECORDED}", f"{RECORDED}: no run there (events.jsonl is missing)"),
     Case("show folder", "folder: no run there (events.jsonl is missing)"),
     Case("cancel last", f"run {TINY}: is not running; 'sdtui show fa50b5' says how it ended"),
+    Case("attach none", f"run 'none': no such run in {RECORDED}; choose from: {SMOKE}, {DOCS}, {TINY}"),
+    Case("attach --runs-dir none", "runs directory {here}/none: there is no run yet; start one with 'sdtui run smoke'"),
+    Case("replay none", f"run 'none': no such run in {RECORDED}; choose from: {SMOKE}, {DOCS}, {TINY}"),
+    Case("replay last --speed 0", "--speed: '0' is no number above 0, such as 10 or 0.5"),
+    Case("replay last --speed fast", "--speed: 'fast' is no number above 0, such as 10 or 0.5"),
+    Case("--runs-dir none ls", "--runs-dir: is the dashboard's here; write it after 'ls', if that takes it"),
+    Case("--no-mouse attach", "--no-mouse: is the dashboard's here; write it after 'attach', if that takes it"),
     Case("resume last --retry faild", "--retry: unknown status 'faild'; did you mean 'failed'?"),
     Case("report last --format md -o r.html", "-o r.html: its name says html, and --format md; leave one out"),
     Case(
@@ -269,7 +276,14 @@ def test_a_run_that_needs_a_gpu(sdtui: Command, here: Path, case: Case) -> None:
 @pytest.mark.parametrize("case", OF_RUNS, ids=by_arguments)
 def test_a_mistake_about_runs(sdtui: Command, here: Path, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
     monkeypatch.setenv("SDTUI_RUNS_DIR", str(RECORDED))
+    monkeypatch.setattr("sdtui.cli._need_terminal", lambda: None)
     check(sdtui(*case.arguments.split()), case, here)
+
+
+@pytest.mark.parametrize("arguments", [(), ("attach",), ("replay", "last")], ids=" ".join)
+def test_the_dashboard_without_a_terminal(sdtui: Command, arguments: tuple[str, ...]) -> None:
+    said = "the dashboard needs a terminal; without one, 'sdtui run' measures and 'sdtui watch' follows"
+    assert sdtui(*arguments) == Said(2, "", f"sdtui: {said}\n")
 
 
 def test_an_unreadable_plan(sdtui: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

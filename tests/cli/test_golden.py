@@ -22,6 +22,10 @@ with_pinned_typer = pytest.mark.skipif(
 )
 
 
+COMMANDS = ("run", "resume", "attach", "replay", "watch", "cancel", "ls", "rm", "show", "report", "compare", "catalog")
+COMMANDS += ("script", "doctor")
+
+
 @pytest.fixture(autouse=True)
 def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDTUI_RUNS_DIR", str(RECORDED))
@@ -35,17 +39,11 @@ def test_help(sdtui: Command) -> None:
 
 
 @with_pinned_typer
-@pytest.mark.parametrize(
-    "name", ["run", "resume", "watch", "cancel", "ls", "rm", "show", "report", "compare", "catalog", "script", "doctor"]
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command(sdtui: Command, name: str) -> None:
     said = sdtui(name, "--help")
     assert (said.status, said.err) == (0, "")
     check_golden(f"help-{name}.txt", said.out)
-
-
-def test_alone_it_shows_help(sdtui: Command) -> None:
-    assert sdtui() == Said(0, sdtui("--help").out, "")
 
 
 def test_why_nothing_is_compared_is_said(sdtui: Command) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from moments import read_view
 
 from sdtui import settings
 from sdtui.catalog.load import load_catalog
+from sdtui.tui import bridge
 from sdtui.tui.app import Dashboard, Opening
+from sdtui.tui.messages import ResultsFound
 from sdtui.tui.screens.home import Home
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "runs" / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
@@ -30,6 +33,16 @@ async def test_a_recorded_run_fills_the_matrix(dashboard: Dashboard) -> None:
 
         assert [square.kind for square in txt2img.squares] == ["ok", "ok"]
         assert txt2img.squares[1].note == "4.27× ⚑"
+
+
+def test_figures_of_earlier_runs_are_read_without_their_samples() -> None:
+    posted: list[ResultsFound] = []
+    bridge.find_results(RECORDED.parent, posted.append, lambda: False)
+    (message,) = posted
+    whole = read_view(RECORDED).cells
+
+    assert {cell: message.cells[cell].text for cell in whole} == {cell: view.text for cell, view in whole.items()}
+    assert {cell: message.cells[cell].loop_s for cell in whole} == {cell: view.loop_s for cell, view in whole.items()}
 
 
 async def test_a_terminal_that_is_too_small_says_so_and_recovers(dashboard: Dashboard) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from driving import DOCS, TINY, dashboard, notices, opened, settle
+from moments import read_view
 from textual.drivers.headless_driver import HeadlessDriver
 
 from sdtui.tui.app import Dashboard
@@ -13,7 +14,6 @@ from sdtui.tui.heading import ended_words
 from sdtui.tui.messages import RunChanged
 from sdtui.tui.snapshot import RunView
 from sdtui.tui.terminal import announcement
-from sdtui.tui.views import read_view
 
 
 @pytest.fixture

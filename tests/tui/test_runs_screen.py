@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from recorded import CANCELLED, DOCS, SMOKE, TINY, copy_runs, held, listed, run_of, said, until
 from textual.app import App
+from textual.widgets import OptionList
 
 from sdtui import runs
 from sdtui.tui.run_list import RunList
+from sdtui.tui.screens.choice import Choice
 from sdtui.tui.screens.confirm import Confirm
 from sdtui.tui.screens.home import Home
+from sdtui.tui.widgets.rows import Rows
 
 Check = Callable[[App[object], str], None]
 
@@ -119,9 +122,11 @@ async def test_a_run_that_goes_on_is_kept_fresh_and_followed(runs_dir: Path, mon
             await until(pilot, lambda: isinstance(pilot.app.screen, Home) and run_of(pilot) == CANCELLED, "not opened")
 
 
-async def test_cancels_when_it_is_sure(runs_dir: Path) -> None:
-    with held(runs_dir / CANCELLED):
-        async with listed(runs_dir) as (pilot, _):
+async def test_cancels_when_it_is_sure(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdtui.tui.run_threads.LOOK_S", 0.05)
+    async with listed(runs_dir) as (pilot, screen):
+        with held(runs_dir / CANCELLED):
+            await until(pilot, lambda: screen.line and screen.line.is_live, "not seen")
             asked = runs_dir / CANCELLED / "control" / "cancel"
             await pilot.press("x")
             assert isinstance(pilot.app.screen, Confirm)
@@ -138,6 +143,87 @@ async def test_does_not_cancel_what_does_not_run(runs_dir: Path) -> None:
         await pilot.press("x")
         assert pilot.app.screen is screen
         assert said(pilot.app) == ["run d808e2 is not running"]
+
+
+async def test_resumes_what_has_no_result(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resumed = record_resumes(monkeypatch)
+    async with listed(runs_dir) as (pilot, _):
+        await pilot.press("u")
+        await until(pilot, lambda: resumed, "not resumed")
+        assert resumed == [(runs_dir / CANCELLED, None)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "retry"),
+    [(["enter"], None), (["j", "enter"], "failed"), (["j", "down", "enter"], "oom"), (["k", "enter"], "failed,oom")],
+    ids=str,
+)
+async def test_asks_what_to_run_again(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch, keys: list[str], retry: str | None
+) -> None:
+    resumed = record_resumes(monkeypatch)
+    journal = runs_dir / TINY / runs.JOURNAL
+    text = journal.read_text()
+    assert '"counts":{"ok":3,"unsupported":3}' in text
+    journal.write_text(text.replace('{"ok":3,"unsupported":3}', '{"ok":1,"oom":2,"failed":1,"cancelled":2}'))
+    async with listed(runs_dir) as (pilot, _):
+        await pilot.press("j", "u")
+        screen = pilot.app.screen
+        assert isinstance(screen, Choice)
+        lines = screen.query_one(OptionList).options
+        assert [str(line.prompt) for line in lines] == [
+            "what has no result: 2 cells",
+            "and what ended as failed: 1",
+            "and what ended as oom: 2",
+            "and all of these: 3",
+        ]
+        await pilot.press(*keys)
+        await until(pilot, lambda: resumed, "not resumed")
+        assert resumed == [(runs_dir / TINY, retry)]
+
+
+async def test_says_why_it_does_not_resume(runs_dir: Path) -> None:
+    async with listed(runs_dir) as (pilot, screen):
+        await pilot.press("u")
+        await until(pilot, lambda: any("cuda:0" in text for text in said(pilot.app)), "nothing said")
+        assert pilot.app.screen is screen
+        with held(runs_dir / CANCELLED):
+            screen.query_one(Rows).cursor = 0
+            screen.lines = RunList(runs_dir).look()
+            await pilot.press("u")
+            assert said(pilot.app)[-1] == "run d808e2 is running; f follows it"
+
+
+async def test_deletes_when_it_is_sure(runs_dir: Path) -> None:
+    async with listed(runs_dir) as (pilot, screen):
+        await pilot.press("d")
+        assert isinstance(pilot.app.screen, Confirm)
+        await pilot.press("n")
+        assert (runs_dir / CANCELLED).exists()
+        await pilot.press("delete", "y")
+        await until(pilot, lambda: len(screen.lines or ()) == 3, "still listed")
+        assert not (runs_dir / CANCELLED).exists()
+        assert said(pilot.app) == [f"run {CANCELLED}: deleted"]
+        assert screen.line is not None
+        assert screen.line.folder.name == TINY
+
+
+async def test_does_not_delete_what_runs_or_holds_more(runs_dir: Path) -> None:
+    async with listed(runs_dir) as (pilot, screen):
+        with held(runs_dir / CANCELLED):
+            await pilot.press("d")
+        (runs_dir / TINY / "mine.txt").touch()
+        await pilot.press("j", "d")
+        assert pilot.app.screen is screen
+        running, foreign = said(pilot.app)
+        assert "is running" in running
+        assert "mine.txt, which sdtui did not make" in foreign
+
+
+def record_resumes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str | None]]:
+    resumed: list[tuple[Path, str | None]] = []
+    monkeypatch.setattr("sdtui.tui.bridge.resume", lambda folder, retry, post: resumed.append((folder, retry)))
+    return resumed
 
 
 async def test_marks_at_most_two(runs_dir: Path) -> None:

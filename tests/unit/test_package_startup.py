@@ -12,7 +12,7 @@ RUN = Path(__file__).parents[1] / "fixtures" / "runs" / "20261124T230043Z-vm-h10
 HEAVY = {"torch", "diffusers", "transformers", "textual", "numpy", "matplotlib"}
 
 
-@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["ls"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["attach", "--help"], ["ls"]], ids=" ".join)
 def test_loads_nothing_heavy(command: list[str]) -> None:
     assert loaded(command) & HEAVY == set()
 

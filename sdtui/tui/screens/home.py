@@ -12,6 +12,7 @@ from textual.widgets import Footer, Input
 
 from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
+from sdtui.tui import asking
 from sdtui.tui.board import make_board
 from sdtui.tui.detail import describe
 from sdtui.tui.exporting import subject_of
@@ -22,6 +23,7 @@ from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.options import Options
 from sdtui.tui.screens.presets import Presets
 from sdtui.tui.screens.save import Save
+from sdtui.tui.snapshot import RunView
 from sdtui.tui.widgets.lines import Lines
 from sdtui.tui.widgets.live import Live
 from sdtui.tui.widgets.matrix import Matrix
@@ -182,6 +184,34 @@ class Home(Screen[None]):
         from sdtui.tui.screens.runs import Runs
 
         self.app.push_screen(Runs())
+
+    def action_cancel(self) -> None:
+        """Asks whether to end the run that goes on."""
+        run = self._live_run()
+        if run is not None:
+            asking.cancel(self.app, run.folder)
+
+    def action_skip(self) -> None:
+        """Leaves out the cell under the cursor, or where that has ended or is none, the one that runs."""
+        run = self._live_run()
+        if run is None:
+            return
+        square = self.matrix.square
+        cell = run.cells.get(self.app.draft.cells[square.slot].id) if square and square.kind != "unfit" else None
+        if cell is None or cell.state == "finished":
+            cell = run.cells[run.live.cell] if run.live else None
+        if cell is None:
+            self.notify("no cell runs, and none that is queued is under the cursor", severity="warning")
+        else:
+            asking.skip(self.app, run.folder, cell)
+
+    def _live_run(self) -> RunView | None:
+        """Returns the run that goes on; says so where there is none."""
+        run = self.app.run_view
+        if run is None or not run.is_live:
+            self.notify("no run goes on here; R lists all runs", severity="warning")
+            return None
+        return run
 
     def action_filter(self) -> None:
         """Asks for a text that rows or columns must hold."""

@@ -10,12 +10,11 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Footer, Input
 
-from sdtui.tui import run_threads
+from sdtui.tui import asking, run_threads
 from sdtui.tui.keys import bindings
-from sdtui.tui.messages import RunsListed, Told
+from sdtui.tui.messages import RunDeleted, RunsListed, Told
 from sdtui.tui.run_list import RunLine
 from sdtui.tui.run_table import describe_run, table
-from sdtui.tui.screens.confirm import Confirm
 from sdtui.tui.screens.preview import Preview
 from sdtui.tui.screens.run_comparison import RunComparisonScreen
 from sdtui.tui.widgets.lines import Lines
@@ -208,11 +207,25 @@ class Runs(Screen[None]):
             self.notify(f"run {line.short} is not running", severity="warning")
             return
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.app.in_thread("cancel", run_threads.cancel, line.folder)
+        asking.cancel(self.app, line.folder)
 
-        question = f"Cancel run {line.short}?"
-        self.app.push_screen(
-            Confirm(question, "What it has measured stays; u resumes it later.", "Cancel it"), answered
-        )
+    def action_resume(self) -> None:
+        """Goes on with the run, and shows it in the matrix once it does."""
+        line = self.line
+        if line is None:
+            return
+        if line.is_live:
+            self.notify(f"run {line.short} is running; f follows it", severity="warning")
+        else:
+            asking.resume(self.app, line)
+
+    def action_delete(self) -> None:
+        """Asks whether to delete the run."""
+        line = self.line
+        if line is not None:
+            asking.delete(self.app, line, self)
+
+    def on_run_deleted(self, message: RunDeleted) -> None:
+        """Takes it off the list."""
+        self.notify(f"run {message.folder.name}: deleted")
+        self.on_runs_listed(RunsListed(tuple(line for line in self.lines or () if line.folder != message.folder)))

@@ -1,0 +1,98 @@
+"""What is asked before something is done to a run, and the doing after the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.screen import Screen
+
+from sdtui import runs
+from sdtui.model.errors import UserError
+from sdtui.tui import run_threads
+from sdtui.tui.run_list import RunLine, size_in_words
+from sdtui.tui.run_table import progress_words
+from sdtui.tui.screens.choice import Choice
+from sdtui.tui.screens.confirm import Confirm
+from sdtui.tui.snapshot import CellView
+
+if TYPE_CHECKING:
+    from sdtui.tui.app import Dashboard
+
+RETRIED = ("failed", "oom", "timeout")
+"""Statuses whose cells may end otherwise the next time."""
+
+
+def cancel(app: Dashboard, folder: Path) -> None:
+    """Asks whether to end a run."""
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            app.in_thread("cancel", run_threads.cancel, folder)
+
+    question = f"Cancel run {runs.short(folder)}?"
+    app.push_screen(Confirm(question, "What it has measured stays, and it can be resumed.", "Cancel it"), answered)
+
+
+def skip(app: Dashboard, folder: Path, cell: CellView) -> None:
+    """Leaves a cell out: at once where it is queued, else after asking."""
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            app.in_thread("skip", run_threads.skip, folder, cell.id)
+
+    if cell.state == "queued":
+        answered(True)
+    else:
+        question = f"Skip {cell.slot}, which is running?"
+        app.push_screen(Confirm(question, "Its steps so far are lost; a resume measures it anew.", "Skip it"), answered)
+
+
+def delete(app: Dashboard, line: RunLine, screen: Screen[None]) -> None:
+    """Asks whether to delete a run, unless it cannot be; the screen gets `RunDeleted`."""
+    try:
+        runs.check_deletable(line.folder)
+    except UserError as error:
+        app.notify(str(error), severity="error", timeout=15, markup=False)
+        return
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            app.in_thread("delete", run_threads.delete, line.folder, screen=screen)
+
+    held = f"{line.done} of {line.total} cells have a result" if line.total else "no cell has a result"
+    more = f"{line.folder}\n{held} · {line.device} · {size_in_words(line.size_bytes)}\nThis cannot be undone."
+    app.push_screen(Confirm(f"Delete run {line.short}?", more, "Delete it"), answered)
+
+
+def resume(app: Dashboard, line: RunLine) -> None:
+    """Resumes a run; asks which cells to run again where some ended otherwise than ok."""
+    found = [status for status in RETRIED if line.counts.get(status)]
+    retries: list[str | None] = [None, *found, *([",".join(found)] if len(found) > 1 else [])]
+
+    def answered(index: int | None) -> None:
+        if index is not None:
+            app.notify(f"resuming run {line.short} …", timeout=3)
+            app.resume(line.folder, retries[index])
+
+    if len(retries) == 1:
+        answered(0)
+        return
+    left = (line.total or 0) - (line.done or 0)
+    lines = [f"what has no result: {left} {'cell' if left == 1 else 'cells'}"]
+    lines += [f"and what ended as {status}: {line.counts[status]}" for status in found]
+    lines += [f"and all of these: {sum(line.counts[status] for status in found)}"] if len(found) > 1 else []
+    app.push_screen(Choice(f"Resume run {line.short}: run", lines, "enter resumes · escape leaves"), answered)
+
+
+def offer_to_follow(app: Dashboard, live: Sequence[RunLine]) -> None:
+    """Offers to follow one of the runs that go on."""
+
+    def answered(index: int | None) -> None:
+        if index is not None:
+            app.open_run(live[index].folder)
+
+    question = "A run is going on" if len(live) == 1 else f"{len(live)} runs are going on"
+    lines = [progress_words(line) for line in live]
+    app.push_screen(Choice(question, lines, "enter follows · escape leaves"), answered)

@@ -1,0 +1,232 @@
+"""Runs that go on: skipping and cancelling on the home screen, the offer to follow, replay, and leaving."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from moments import read_view
+from pty_session import PtySession
+from recorded import CANCELLED, DOCS, FIXTURES, TINY, copy_runs, held, open_over, run_of, said, until
+from textual.app import App
+from textual.message import Message
+from textual.pilot import Pilot
+
+from sdtui import replaying, runs
+from sdtui.tui import bridge
+from sdtui.tui.app import Dashboard
+from sdtui.tui.messages import RunChanged
+from sdtui.tui.screens.choice import Choice
+from sdtui.tui.screens.confirm import Confirm
+from sdtui.tui.screens.home import Home
+
+Check = Callable[[App[object], str], None]
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    return copy_runs(tmp_path)
+
+
+@pytest.fixture
+def live(runs_dir: Path) -> Iterator[Path]:
+    """A run of six cells of which the third is running."""
+    folder = runs_dir / TINY
+    cut(folder, b'"kind":"cell.started"', 3)
+    with held(folder):
+        yield folder
+
+
+def cut(folder: Path, kind: bytes, count: int) -> None:
+    """Cuts a journal off after so many events of a kind."""
+    lines = (folder / runs.JOURNAL).read_bytes().splitlines(keepends=True)
+    last = [index for index, line in enumerate(lines) if kind in line[:80]][count - 1]
+    (folder / runs.JOURNAL).write_bytes(b"".join(lines[: last + 1]))
+
+
+async def followed(pilot: Pilot[None]) -> Home:
+    app, screen = pilot.app, pilot.app.screen
+    assert isinstance(app, Dashboard)
+    assert isinstance(screen, Home)
+    await until(pilot, lambda: app.run_view is not None and app.run_view.live, "nothing runs")
+    await pilot.pause()
+    return screen
+
+
+def go_to(home: Home, kind: str) -> str:
+    """Puts the cursor on the first square of a kind, and returns its cell's id."""
+    places = (
+        (row, column)
+        for row, each in enumerate(home.matrix.board.rows)
+        for column, square in enumerate(each.squares)
+        if square.kind == kind
+    )
+    home.matrix.cursor = next(places)
+    assert home.matrix.square is not None
+    return home.app.draft.cells[home.matrix.square.slot].id
+
+
+# ----------------------------------------------------------------------------------------------- skipping, cancelling
+
+
+async def test_skips_a_queued_cell_without_asking(live: Path) -> None:
+    app = open_over(live.parent, live)
+    async with app.run_test(size=(120, 40)) as pilot:
+        home = await followed(pilot)
+        cell = go_to(home, "queued")
+        await pilot.press("s")
+        await until(pilot, lambda: said(app), "nothing said")
+
+        assert [path.name for path in (live / "control").iterdir()] == [f"skip-{cell}"]
+        assert said(app) == [f"{cell}: asked to be left out"]
+
+
+@pytest.mark.parametrize("under", ["running", "ok"])
+async def test_skips_the_running_cell_when_it_is_sure(live: Path, under: str) -> None:
+    app = open_over(live.parent, live)
+    async with app.run_test(size=(120, 40)) as pilot:
+        home = await followed(pilot)
+        cell = go_to(home, "running")
+        go_to(home, under)
+        await pilot.press("s")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("escape", "s")
+        assert not (live / "control" / f"skip-{cell}").exists()
+        await pilot.press("right", "enter")
+        await until(pilot, (live / "control" / f"skip-{cell}").exists, "was not asked")
+
+
+async def test_cancels_the_run_when_it_is_sure(live: Path) -> None:
+    app = open_over(live.parent, live)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await followed(pilot)
+        await pilot.press("x")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("n")
+        assert not (live / "control" / "cancel").exists()
+        await pilot.press("x", "y")
+        await until(pilot, (live / "control" / "cancel").exists, "was not asked")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+async def test_the_question_looks(runs_dir: Path, looks_as: Check, size: tuple[int, int]) -> None:
+    app = open_over(runs_dir)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.results, "no results came")
+        app.push_screen(
+            Confirm("Cancel run fa50b5?", "What it has measured stays, and it can be resumed.", "Cancel it")
+        )
+        await pilot.pause()
+
+        looks_as(app, f"confirm-{size[0]}")
+
+
+async def test_says_that_no_run_goes_on(runs_dir: Path) -> None:
+    app = open_over(runs_dir, runs_dir / DOCS)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: run_of(pilot) == DOCS, "did not open")
+        await pilot.press("s", "x")
+
+        assert said(app) == ["no run goes on here; R lists all runs"] * 2
+
+
+# ------------------------------------------------------------------------------------------------------- the offer
+
+
+async def test_offers_to_follow_the_run_that_goes_on(live: Path, looks_as: Check) -> None:
+    app = open_over(live.parent)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, Choice) and app.results, "no offer came")
+        await pilot.pause()
+        looks_as(app, "follow-80")
+        await pilot.press("enter")
+        await followed(pilot)
+        assert run_of(pilot) == TINY
+
+
+async def test_does_not_follow_when_it_is_not_wanted(live: Path) -> None:
+    app = open_over(live.parent)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, Choice), "no offer came")
+        await pilot.press("escape")
+        assert isinstance(app.screen, Home)
+        assert app.followed == ()
+
+
+async def test_of_several_one_is_chosen(live: Path) -> None:
+    cut(live.parent / CANCELLED, b'"kind":"cell.started"', 1)
+    with held(live.parent / CANCELLED):
+        app = open_over(live.parent)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, lambda: isinstance(app.screen, Choice), "no offer came")
+            await pilot.press("j", "enter")
+            await followed(pilot)
+            assert run_of(pilot) == TINY
+
+
+# ---------------------------------------------------------------------------------------------------------- replay
+
+
+def test_a_replay_is_live_until_it_ends_as_the_run_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(replaying, "Replay", functools.partial(replaying.Replay, clock=lambda: now[0]))
+    monkeypatch.setattr("time.sleep", lambda seconds: now.append(now.pop() + seconds))
+    posted: list[Message] = []
+    bridge.replay(FIXTURES / DOCS, 10.0, posted.append, lambda: False)
+    views = [message.view for message in posted if isinstance(message, RunChanged)]
+
+    assert {view.state for view in views[:-1]} == {"running"}
+    assert {view.done for view in views} == {0, 1, 2}
+    assert {view.live.phase for view in views if view.live} >= {"compile", "measure"}
+    assert max(view.elapsed_s for view in views) == pytest.approx(views[-1].elapsed_s)
+    assert views[-1].state == "ok"
+    assert views[-1].cells == read_view(FIXTURES / DOCS).cells
+
+
+def test_a_replay_can_be_left() -> None:
+    posted: list[Message] = []
+    bridge.replay(FIXTURES / DOCS, 1.0, posted.append, lambda: len(posted) >= 2)
+
+    assert len(posted) == 2
+
+
+# --------------------------------------------------------------------------------------------------- on a terminal
+
+
+@pytest.fixture
+def session() -> Iterator[Callable[..., PtySession]]:
+    started: list[PtySession] = []
+
+    def start(*arguments: str, **environ: str) -> PtySession:
+        started.append(PtySession(*arguments, **environ))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def test_attaches_and_says_on_leaving_that_the_run_goes_on(live: Path, session: Callable[..., PtySession]) -> None:
+    terminal = session("attach", "--no-mouse", SDTUI_RUNS_DIR=str(live.parent))
+    terminal.wait_for("run fa50b5")
+    terminal.press("q")
+    terminal.wait_for("end it with 'sdtui cancel fa50b5'")
+
+    assert terminal.process.wait(10) == 0
+    line = f"run {TINY} goes on; come back with 'sdtui attach fa50b5', end it with 'sdtui cancel fa50b5'\r\n"
+    assert terminal.output.decode().endswith(line)
+    assert b"\x1b[?1000h" not in terminal.output, "the mouse is the terminal's"
+
+
+def test_replays_and_says_nothing_on_leaving(runs_dir: Path, session: Callable[..., PtySession]) -> None:
+    terminal = session("replay", "6c1239", "--speed", "100", "--runs-dir", str(runs_dir))
+    terminal.wait_for("running")
+    assert b"\x1b[?1000h" in terminal.output
+    terminal.press("q")
+    terminal.wait_for("\x1b[?1049l")
+
+    assert terminal.process.wait(10) == 0
+    assert not re.search(rb"goes on", terminal.output)
