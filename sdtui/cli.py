@@ -292,7 +292,7 @@ def list_(runs_dir: RunsDir = None) -> None:
     found = runs.list_runs(where)
     if not found:
         typer.echo(f"{where} holds no run; start one with 'sdtui run smoke'", err=True)
-    typer.echo(listing(found), nl=False)
+    typer.echo(listing(found, _width(sys.stdout)), nl=False)
 
 
 @app.command("rm", cls=_Command)

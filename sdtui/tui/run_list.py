@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sdtui import runs
 from sdtui.model.codec import DecodeError
 from sdtui.model.events import RunStarted, from_line
 from sdtui.progress import progress_of
 from sdtui.records import RunRecord
+from sdtui.report.listing import plan_in_short
 
 LIVE = ("running", "waiting")
 _WITHOUT_RESULT = ("cancelled", "not run")
@@ -127,7 +126,7 @@ class _Reader:
             state=listed.state,
             started_at=started_at,
             device=device,
-            plan=_plan_in_short(self._folder),
+            plan=plan_in_short(self._folder),
             done=done,
             total=total,
             counts=counts,
@@ -172,28 +171,6 @@ def _first_start(folder: Path) -> tuple[float | None, str]:
         return None, ""
     started = stamped.event
     return (stamped.t, started.machine.device_name) if isinstance(started, RunStarted) else (None, "")
-
-
-def _plan_in_short(folder: Path) -> str:
-    """Writes ``sd-txt2img × no-compile, compile × batch 1, 4``; of more than two names, how many there are."""
-    try:
-        plan = tomllib.loads((folder / runs.PLAN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # a person may have written to it
-        return ""
-    axes = [_axis(plan, "pipelines"), _axis(plan, "modes"), f"batch {_joined(plan.get('batch_sizes'))}"]
-    environments = plan.get("environments")
-    if environments != ["current"]:
-        axes.insert(2, _axis(plan, "environments"))
-    return ("" if plan.get("scale") == "full" else f"{plan.get('scale')} · ") + " × ".join(axes)
-
-
-def _axis(plan: Mapping[str, Any], key: str) -> str:
-    names = plan.get(key)
-    return f"{len(names)} {key}" if isinstance(names, list) and len(names) > 2 else _joined(names)
-
-
-def _joined(values: Any) -> str:
-    return ", ".join(map(str, values)) if isinstance(values, Sequence) and not isinstance(values, str) else "?"
 
 
 def _size(folder: Path) -> int:

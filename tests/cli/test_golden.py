@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from commands import DOCS, RECORDED, SMOKE, TINY, Said, check_golden
+from commands import DOCS, RECORDED, SMOKE, TINY, Said, Shell, Terminal, check_golden
 
 from sdtui import runs
 from sdtui.report.render import FORMATS
@@ -64,6 +64,19 @@ def test_ls(sdtui: Command) -> None:
     said = sdtui("ls")
     assert (said.status, said.err) == (0, "")
     check_golden("ls.txt", said.out)
+
+
+@pytest.mark.parametrize("columns", [96, 110])
+def test_ls_on_a_terminal_says_of_each_run_what_it_measures_where_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    shell = Shell(monkeypatch, lambda: Said(0, "", ""))
+    terminal = Terminal(shell, columns, "ls")
+    assert terminal.ended() == 0
+    shown = terminal.shown.replace("\r\n", "\n")
+    assert max(map(len, shown.splitlines())) <= columns
+    check_golden(f"ls-{columns}.txt", shown)
 
 
 def test_ls_of_nothing(sdtui: Command, here: Path) -> None:
