@@ -28,7 +28,7 @@ def describe(draft: Draft, cells: Mapping[str, CellView], slot: Slot, compared: 
     shown.append(f" {_work(cell)}\n", style="dim")
     if view is not None:
         _tell(shown, draft, cells, view, compared)
-    reference = _reference(cell)
+    reference = page_figures(cell)
     if reference:
         shown.append(f" docs page: {reference}\n", style="dim")
     shown.rstrip()
@@ -72,7 +72,7 @@ def _figures(summary: CellSummary | None) -> str:
     return "".join(f" · {each}" for each in found)
 
 
-def _reference(cell: Cell) -> str:
+def page_figures(cell: Cell) -> str:
     """Returns the page's figures for the slot, GPU by GPU; empty where it has none."""
     column = _PAGE_COLUMNS.get(cell.mode.name)
     if column is None:

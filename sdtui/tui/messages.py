@@ -16,6 +16,7 @@ from sdtui.tui.snapshot import CellView, RunView
 
 if TYPE_CHECKING:
     from sdtui.report.compare import RunComparison
+    from sdtui.tui.cell_reading import CellReading
     from sdtui.tui.comparing import OtherRun, Ratio
 
 
@@ -193,3 +194,11 @@ class RatiosFound(Message):
         self.against = against
         self.ratios = ratios
         self.problem = problem
+
+
+class CellRead(Message):
+    """A cell was read from its run's folder."""
+
+    def __init__(self, cell: CellReading) -> None:
+        super().__init__()
+        self.cell = cell

@@ -128,7 +128,7 @@ class RunReducer:
     def _cell(self, cell: str, live: LiveView | None) -> CellView:
         record = self.record.cells[cell]
         if live is not None and live.cell == cell:
-            return CellView(record.spec, "running", _progress_words(live))
+            return CellView(record.spec, "running", _progress_words(live), run=self.record.path)
         return self._cells.get(cell) or CellView(record.spec, "queued", "")
 
     def _message(self, done: int, total: int) -> str:

@@ -6,17 +6,16 @@ import time
 from functools import cache
 from pathlib import Path
 
+import recorded
+from recorded import FIXTURES, RESULTS
+
 from sdtui import runs
 from sdtui.tui.snapshot import RunView
 from sdtui.tui.views import RunReducer
 
-_FIXTURES = Path(__file__).parents[1] / "fixtures" / "runs"
-_RESULTS = Path(__file__).parents[2] / "docs" / "results"
-SMOKE = _FIXTURES / "20261124T230016Z-vm-h100-80gb-hbm3-e6c54d"
-DOCS = _FIXTURES / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
-TINY = _FIXTURES / "20261124T231027Z-vm-epyc-fa50b5"
-BATCH_1 = _RESULTS / "2026-11-24-h100-docs-batch-1"
-PROCESSES = _RESULTS / "2026-11-25-h100-processes"
+DOCS = FIXTURES / recorded.DOCS
+TINY = FIXTURES / recorded.TINY
+BATCH_1 = RESULTS / "2026-11-24-h100-docs-batch-1"
 
 _EVERY_S = 0.5
 

@@ -48,7 +48,7 @@ async def test_a_window_shows_a_part_of_the_time() -> None:
 
     assert rows[2][10:] == "⣀" * 20 + "⣿" * 20
     assert rows[3] == "   phase  ▏compile            ▏measure            "
-    assert rows[4].split() == ["time", "29", "s", "31", "s"]
+    assert rows[4].split() == ["time", "29.0", "s", "31.0", "s"]
 
 
 async def test_series_without_room_are_left_out() -> None:

@@ -179,6 +179,18 @@ class Home(Screen[None]):
         else:
             self.app.push_screen(Export(subject))
 
+    def action_open_cell(self) -> None:
+        """Opens the cell under the cursor in the run that knows it."""
+        square = self.matrix.square
+        cell = self.app.draft.cells.get(square.slot) if square else None
+        view = self.app.cells.get(cell.id) if cell else None
+        if view is None or view.run is None:
+            self.notify("not measured yet: r measures it", timeout=5)
+        else:
+            from sdtui.tui.screens.cell import CellScreen
+
+            self.app.push_screen(CellScreen(view.run, view.id))
+
     def action_runs(self) -> None:
         """Shows all runs."""
         from sdtui.tui.screens.runs import Runs

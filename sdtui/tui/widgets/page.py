@@ -13,7 +13,7 @@ from textual.strip import Strip
 class Page(ScrollView, can_focus=True, inherit_bindings=False):
     """Shows lines that were laid out elsewhere, see `sdtui.tui.pages`; the keys are the screen's."""
 
-    COMPONENT_CLASSES = {"page--title", "page--heading", "page--quiet", "page--code"}
+    COMPONENT_CLASSES = {"page--title", "page--heading", "page--quiet", "page--code", "page--warning"}
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002, textual's name
         super().__init__(id=id)
@@ -22,7 +22,7 @@ class Page(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def styles_of_parts(self) -> Mapping[str, Style]:
         """How the theme draws each part of a document."""
-        parts = ("title", "heading", "quiet", "code")
+        parts = ("title", "heading", "quiet", "code", "warning")
         return {part: self.get_component_rich_style(f"page--{part}") for part in parts}
 
     def show(self, lines: Sequence[Strip]) -> None:

@@ -14,6 +14,8 @@ from sdtui.tui.widgets.trace import AXIS, Graph, columns_of
 _LEAST = 2
 """Rows of a graph with its title."""
 _MOST = 9
+_SHORT_S = 20.0
+"""A window that is shorter has its ends told to a tenth of a second."""
 _LEAST_NAME = 3
 """Columns, without which a phase's name is left out."""
 
@@ -98,7 +100,8 @@ class Timeline(Drawing):
 
     def _seconds(self, width: int) -> Row:
         begin, end = self._window
-        left, right = spread(f"{begin:.0f} s", f"{end:.0f} s", max(1, width - AXIS))
+        decimals = 1 if end - begin < _SHORT_S else 0
+        left, right = spread(f"{begin:.{decimals}f} s", f"{end:.{decimals}f} s", max(1, width - AXIS))
         return ((f"{'time':>{AXIS - 2}}  ", "label"), (left + right, "label"))
 
     def _lengths(self) -> Row:

@@ -22,6 +22,7 @@ class Graph:
         top: End of the axis; ``None`` takes the next round number above what is shown.
         filled: Draws the area below the line as well.
         part: Of the drawing.
+        whole: Draws all samples, of those that share a column the highest, rather than the latest.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Graph:
     top: float | None = None
     filled: bool = False
     part: str = "graph"
+    whole: bool = False
 
     def rows(
         self, figures: Sequence[plot.Figure], value: str, width: int, height: int, unicode: bool = True
@@ -36,7 +38,7 @@ class Graph:
         """Returns a row with title and value, and those of the graph.
 
         Args:
-            figures: Oldest first; as many of the latest are drawn as there is room for.
+            figures: Oldest first; as many of the latest are drawn as there is room for, unless it is `whole`.
             value: The current figure in words, with its unit.
             width: In columns.
             height: In rows.
@@ -45,7 +47,8 @@ class Graph:
         if height == 1:
             return [self._single(figures, value, width, unicode)]
         title, shown = spread(self.title, value, width)
-        drawn = self.drawn(plot.latest(figures, columns_of(width, unicode)), height - 1, unicode)
+        choose = plot.buckets if self.whole else plot.latest
+        drawn = self.drawn(choose(figures, columns_of(width, unicode)), height - 1, unicode)
         return [((title, "title"), (shown, "value")), *drawn]
 
     def drawn(self, figures: Sequence[plot.Figure], height: int, unicode: bool = True) -> list[Row]:
