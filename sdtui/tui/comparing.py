@@ -142,8 +142,10 @@ def compare_with_run(other: OtherRun, wanted: Mapping[Path, frozenset[str]], pos
             if folder == other.folder:
                 ratios.update(dict.fromkeys(cells, Ratio(lines=(f"measured in run {other.name} itself",))))
                 continue
-            found = compare_runs(theirs, runs.read(folder))
-            ratios.update({cell: ratio_of(found, cell, other.name) for cell in cells})
+            ratios.update(dict.fromkeys(cells, Ratio(lines=(f"not compared: run {other.name} has no such cell",))))
+            if common := cells & theirs.cells.keys():
+                found = compare_runs(theirs, runs.read(folder))
+                ratios.update({cell: ratio_of(found, cell, other.name) for cell in common})
     except UserError as error:
         post(RatiosFound(other, {}, str(error)))
     else:
@@ -151,7 +153,7 @@ def compare_with_run(other: OtherRun, wanted: Mapping[Path, frozenset[str]], pos
 
 
 def ratio_of(comparison: RunComparison, cell: str, name: str) -> Ratio:
-    """Returns what a comparison says of a cell of its second run.
+    """Returns what a comparison says of a cell that both of its runs have.
 
     Args:
         comparison: The other run is its first.
@@ -169,8 +171,6 @@ def ratio_of(comparison: RunComparison, cell: str, name: str) -> Ratio:
     for each in refused:
         stage = f" {each.stage}" if each.stage else ""
         lines.append(f"not compared{stage}: {each.reason} (A is run {name}, B this one)")
-    if not lines:
-        lines.append(f"not compared: run {name} has no such cell")
     values = () if refused else tuple(pair.ratio for pair in pairs)
     return Ratio(values, tuple(pair.verdict for pair in pairs) if values else (), tuple(lines))
 
@@ -250,9 +250,12 @@ class Comparer:
             self._in_thread("compare", compare_with_run, self._against, wanted, cancellable=True)
 
     def take(self, message: RatiosFound) -> None:
-        """Takes the ratios to another run, unless it is no longer the one that is compared with."""
-        if message.against == self._against:
-            self.ratios = message.ratios
+        """Takes the ratios to another run, if it is still compared with; one that is gone ends that."""
+        if message.against != self._against:
+            return
+        if message.problem:
+            self.against = None
+        self.ratios = message.ratios
 
     def shown_on(self, board: Board, draft: Draft) -> Board:
         """Returns the board as it is shown: with ratios where there are some."""
@@ -261,7 +264,14 @@ class Comparer:
     @property
     def words(self) -> str:
         """What the heading says."""
-        return f"   ÷ {self._against.words}" if self._against else ""
+        if self._against is None:
+            return ""
+        return f"   ÷ {self._against.words}" + (" …" if isinstance(self._against, OtherRun) and not self.ratios else "")
+
+    @property
+    def page_gpu(self) -> str | None:
+        """The GPU of the docs page that is compared with."""
+        return self._against.gpu if isinstance(self._against, PageGpu) else None
 
     def told(self, cell: Cell | None) -> tuple[str, ...]:
         """Returns what the detail pane says of a cell, line by line."""

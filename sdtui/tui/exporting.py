@@ -53,25 +53,28 @@ class Subject:
         folders: Of the runs; the report merges several.
         device: GPU model, or the CPU's name.
         words: Which runs, and how many cells of them have figures.
+        reference: GPU of the docs page whose figures stand beside, as with ``--reference``.
     """
 
     folders: tuple[Path, ...]
     device: str
     words: str
+    reference: str | None = None
 
 
-def subject_of(run: RunView | None, cells: Mapping[str, CellView]) -> Subject | None:
+def subject_of(run: RunView | None, cells: Mapping[str, CellView], reference: str | None = None) -> Subject | None:
     """Returns the run that is shown, else the runs that the matrix's results come from; ``None`` without either.
 
     Args:
         run: The one that is shown.
         cells: What the matrix shows, by id.
+        reference: GPU of the docs page that the matrix is compared with.
     """
     if run is not None:
         figures = sum(bool(view.its) for view in run.cells.values())
         going = ", so far: it goes on" if run.is_live else ""
         words = f"run {runs.short(run.folder)} · {figures} of {_counted(len(run.cells), 'cell')} with figures{going}"
-        return Subject((run.folder,), run.machine.device_name if run.machine else "", words)
+        return Subject((run.folder,), run.machine.device_name if run.machine else "", words, reference)
     known = [view for view in cells.values() if view.run is not None]
     folders = tuple(sorted({view.run for view in known if view.run is not None}))
     if not folders:
@@ -80,7 +83,7 @@ def subject_of(run: RunView | None, cells: Mapping[str, CellView]) -> Subject | 
     names = ", ".join(runs.short(folder) for folder in folders[:4]) + (" …" if len(folders) > 4 else "")
     devices = {view.device for view in known}
     words = f"{_counted(len(folders), 'run')} ({names}) · {_counted(figures, 'cell')} with figures"
-    return Subject(folders, devices.pop() if len(devices) == 1 else "several devices", words)
+    return Subject(folders, devices.pop() if len(devices) == 1 else "several devices", words, reference)
 
 
 def default_name(device: str, suffix: str) -> str:
@@ -149,13 +152,14 @@ def write_report(subject: Subject, fmt: Format, path: Path, replace: bool, post:
     from sdtui.report.charts_files import save_with_charts
     from sdtui.report.render import render, save
 
+    reference = None if fmt.suffix == "csv" else subject.reference  # which has no place for it
     try:
         records = [runs.read(folder) for folder in subject.folders]
-        content = "" if fmt.charts else render(records, fmt.suffix)
+        content = "" if fmt.charts else render(records, fmt.suffix, reference)
         if not replace and taken(path, fmt):
             raise UserError(f"{path}: was written by another meanwhile; nothing was replaced")
         if fmt.charts:
-            save_with_charts(records, fmt.suffix, None, None, path)
+            save_with_charts(records, fmt.suffix, reference, None, path)
         else:
             save(content, path)
     except UserError as error:
@@ -169,7 +173,8 @@ def read_tables(subject: Subject, post: Post) -> None:
     from sdtui.report.markdown import tables_markdown
 
     try:
-        post(TablesReady(tables_markdown([runs.read(folder) for folder in subject.folders])))
+        records = [runs.read(folder) for folder in subject.folders]
+        post(TablesReady(tables_markdown(records, subject.reference)))
     except UserError as error:
         post(ReportRefused(str(error)))
 

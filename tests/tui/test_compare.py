@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +153,7 @@ class TestAnotherRun:
             await settle(app, pilot)
 
             assert any("gone" in notice for notice in notices(app))
+            assert app.comparer.against is None
             assert "×" not in square(app).text
 
     async def test_figures_without_a_shown_run_compare_run_by_run(self, several: Path) -> None:
@@ -172,8 +174,25 @@ class TestAnotherRun:
         (cell,) = {pair.cell for pair in comparison.pairs if pair.cell.startswith("if.no-compile")}
         ratio = ratio_of(comparison, cell, "1")
 
-        assert ratio.verdicts == ("same",) * 3 or set(ratio.verdicts) <= {"same", "ambiguous"}
+        assert ratio.values == (1.0,) * 3
+        assert set(ratio.verdicts) <= {"same", "ambiguous"}
         assert [line.split(": ")[1].split()[0] for line in ratio.lines] == ["I", "II", "III"]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_looks(several: Path, looks_as: Callable[[Dashboard, str], None], size: tuple[int, int]) -> None:
+    app = dashboard(several / SIX_CELLS.name, several)
+    async with app.run_test(size=size) as pilot:
+        await opened(app, pilot)
+        await settle(app, pilot, "c")
+        looks_as(app, f"compare-{size[0]}")
+        await settle(app, pilot, "down", "enter", *["down"] * 4)
+        if size[0] == 80:
+            looks_as(app, "compared-page-80")
+            return
+        app.compare_with(OtherRun(several / DOCS.name))
+        await settle(app, pilot, *["up"] * 4, "right")
+        looks_as(app, "compared-run-120")
 
 
 @pytest.mark.parametrize(

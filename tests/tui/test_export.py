@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driving import DOCS, RECORDED, SMOKE, dashboard, notices, opened, settle, shown
+from driving import DOCS, RECORDED, SIX_CELLS, SMOKE, dashboard, notices, opened, settle, shown
+from rich.text import Text
 from textual.widgets import Input, OptionList
 
 from sdtui import runs
@@ -14,8 +16,10 @@ from sdtui.report.charts_files import save_with_charts
 from sdtui.report.markdown import tables_markdown
 from sdtui.report.render import render
 from sdtui.tui.app import Dashboard
+from sdtui.tui.comparing import PageGpu
 from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.home import Home
+from sdtui.tui.widgets.lines import Lines
 
 NAME = "sdtui-h100-80gb-hbm3-2026-11-25"
 
@@ -193,3 +197,34 @@ async def test_escape_leaves_without_a_trace(here: Path) -> None:
 
         assert isinstance(app.screen, Home)
         assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_looks(looks_as: Callable[[Dashboard, str], None], size: tuple[int, int]) -> None:
+    app = dashboard(SIX_CELLS)
+    async with app.run_test(size=size) as pilot:
+        await opened(app, pilot)
+        await settle(app, pilot, "e", "down", "down")
+        app.screen.query_one("#notice", Lines).show(Text("in ~/bench"))
+        looks_as(app, f"export-{size[0]}")
+
+
+async def test_looks_when_it_asks(here: Path, looks_as: Callable[[Dashboard, str], None]) -> None:
+    (here / f"{NAME}.md").touch()
+    app = dashboard(SIX_CELLS)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
+        await settle(app, pilot, "e", "enter")
+        looks_as(app, "export-asks-80")
+
+
+async def test_a_reference_that_is_compared_with_is_exported_too(here: Path, written_to_terminal: list[str]) -> None:
+    app = dashboard()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
+        app.compare_with(PageGpu("A100"))
+        await settle(app, pilot, "e", "y", "enter", "e", *["down"] * 3, "enter")
+
+        assert written_to_terminal == [tables_markdown([runs.read(DOCS)], "A100")]
+        assert (here / f"{NAME}.md").read_text() == render([runs.read(DOCS)], "md", "A100")
+        assert (here / f"{NAME}.csv").read_text() == render([runs.read(DOCS)], "csv")

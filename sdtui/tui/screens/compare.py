@@ -9,7 +9,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Label, OptionList
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from sdtui.catalog.reference import load_reference
@@ -38,10 +38,10 @@ class Compare(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Lays out the dialog."""
-        with Vertical(id="dialog") as dialog:
+        with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Compare with"
+            dialog.border_subtitle = "enter takes it · escape leaves"
             yield OptionList(id="choices", compact=True)
-            yield Label("enter takes it · esc leaves", id="keys")
 
     def on_mount(self) -> None:
         """Shows what is known at once, and looks for runs."""

@@ -22,9 +22,6 @@ from sdtui.tui.widgets.lines import Lines
 if TYPE_CHECKING:
     from sdtui.tui.app import Dashboard
 
-_KEYS = "enter writes · y copies the tables · tab file name · esc leaves"
-_KEYS_ASKING = "enter does it · ↑ ↓ choose · esc goes back"
-
 
 class Export(ModalScreen[None]):
     """Asks for format and file, writes in a thread, and closes when the file is there."""
@@ -43,16 +40,17 @@ class Export(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Lays out the dialog."""
         name = exporting.default_name(self.subject.device, self.format.suffix)
-        with Vertical(id="dialog") as dialog:
+        with Vertical(id="dialog", classes="dialog") as dialog:
             dialog.border_title = "Export"
             yield Label(self.subject.device, id="device", markup=False)
             yield Label(self.subject.words, id="words", markup=False)
+            if self.subject.reference:
+                yield Label(f"beside the docs page's {self.subject.reference}, as compared", id="reference")
             yield OptionList(*(Option(_line(each, self.format)) for each in FORMATS), id="formats", compact=True)
             yield Label("File", id="file")
             yield Input(f"./{name}", id="path", compact=True)
             yield Lines(id="notice")
             yield OptionList(id="ask", compact=True)
-            yield Label(_KEYS, id="keys")
 
     def on_mount(self) -> None:
         """Shows the first format, and where the file will lie."""
@@ -61,6 +59,7 @@ class Export(ModalScreen[None]):
         formats.highlighted = 0
         formats.focus()
         self._say_where()
+        self._say_writing_keys()
 
     # ----------------------------------------------------------------------------------------------------- choosing
 
@@ -91,6 +90,17 @@ class Export(ModalScreen[None]):
         notice = self.query_one("#notice", Lines)
         notice.set_class(kind == "error", "-error")
         notice.show(Text(f"✗ {words}" if kind == "error" else words))
+
+    def _say_writing_keys(self) -> None:
+        self._say_keys("enter writes", f"{self._key('copy')} copies the tables", "tab file name")
+
+    def _say_keys(self, *words: str) -> None:
+        self.query_one("#dialog").border_subtitle = " · ".join((*words, f"{self._key('back')} back"))
+
+    def _key(self, name: str) -> str:
+        """Returns the key of an id as it is bound here."""
+        found = (active.binding for active in self.active_bindings.values() if active.binding.id == name)
+        return next((self.app.get_key_display(binding) for binding in found), "")
 
     # ------------------------------------------------------------------------------------------------------ writing
 
@@ -132,7 +142,7 @@ class Export(ModalScreen[None]):
         ask.highlighted = 0
         ask.display = True
         ask.focus()
-        self.query_one("#keys", Label).update(_KEYS_ASKING)
+        self._say_keys("enter does it")
         self._say(f"{path.name} is there already.")
 
     def _answered(self, index: int) -> None:
@@ -149,8 +159,8 @@ class Export(ModalScreen[None]):
     def _end_asking(self) -> None:
         self.query_one("#ask").display = False
         self.query_one("#formats").focus()
-        self.query_one("#keys", Label).update(_KEYS)
         self._say_where()
+        self._say_writing_keys()
 
     def refused(self, reason: str) -> None:
         """Says why nothing was written; what was typed stays."""
@@ -161,7 +171,8 @@ class Export(ModalScreen[None]):
 
     def action_copy(self) -> None:
         """Copies the tables to the terminal's clipboard."""
-        self.app.in_thread("copy", exporting.read_tables, self.subject)
+        if not self.query_one("#ask").display:
+            self.app.in_thread("copy", exporting.read_tables, self.subject)
 
     def action_back(self) -> None:
         """Takes back the question, or leaves."""

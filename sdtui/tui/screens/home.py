@@ -173,7 +173,7 @@ class Home(Screen[None]):
 
     def action_export(self) -> None:
         """Opens the export of the run that is shown, else of the runs that the figures come from."""
-        subject = subject_of(self.app.run_view, self.app.cells)
+        subject = subject_of(self.app.run_view, self.app.cells, self.app.comparer.page_gpu)
         if subject is None:
             self.notify("nothing to export yet: r measures what is selected", timeout=5)
         else:
