@@ -272,7 +272,8 @@ class Dashboard(App[None]):
         words = ended_words(run)
         severity: Literal["information", "warning"] = "information" if run.state == "ok" else "warning"
         self.notify(words, title="run ended", severity=severity, timeout=15, markup=False)
-        if self.opening.settings.notify and self.opening.replay_speed is None and self._driver is not None:
+        replayed = self.opening.replay_speed is not None and run.folder == self.opening.follow
+        if self.opening.settings.notify and not replayed and self._driver is not None:
             self._driver.write(announcement(words))
 
     def on_run_launched(self, message: RunLaunched) -> None:
