@@ -9,7 +9,7 @@ import secrets
 import shutil
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,16 +184,27 @@ class Tail:
                         continue
 
 
-def read(folder: Path) -> RunRecord:
+class ReadCancelledError(Exception):
+    """A run is no longer wanted by whoever had it read."""
+
+
+def read(folder: Path, cancelled: Callable[[], bool] = lambda: False) -> RunRecord:
     """Reads a whole run.
+
+    Args:
+        folder: Of the run.
+        cancelled: Whether it is no longer wanted; asked at each event.
 
     Raises:
         UserError: The folder holds no readable journal.
+        ReadCancelledError: It is no longer wanted.
     """
     record = RunRecord(folder)
     try:
         for stamped in Tail(folder).poll():
             record.apply(stamped)
+            if cancelled():
+                raise ReadCancelledError
     except OSError as error:
         raise UserError(f"run {folder}: cannot read {JOURNAL}: {error.strerror}") from error
     return record

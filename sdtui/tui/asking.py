@@ -67,12 +67,13 @@ def delete(app: Dashboard, line: RunLine, screen: Screen[None]) -> None:
 
 
 def resume(app: Dashboard, line: RunLine) -> None:
-    """Resumes a run; asks which cells to run again where some ended otherwise than ok."""
+    """Resumes a run, and leaves the list for the matrix; asks what to run again where some ended otherwise than ok."""
     found = [status for status in RETRIED if line.counts.get(status)]
     retries: list[str | None] = [None, *found, *([",".join(found)] if len(found) > 1 else [])]
 
     def answered(index: int | None) -> None:
         if index is not None:
+            app.pop_screen()
             app.notify(f"resuming run {line.short} …", timeout=3)
             app.resume(line.folder, retries[index])
 

@@ -70,7 +70,7 @@ def skip(folder: Path, cell: str, post: Post) -> None:
     except UserError as error:
         post(Told(str(error), "error"))
     else:
-        post(Told(f"{cell}: asked to be left out" if asked else f"run {folder.name}: is not running"))
+        post(Told(f"{cell}: will be skipped" if asked else f"run {folder.name}: is not running"))
 
 
 def delete(folder: Path, post: Post) -> None:
@@ -87,13 +87,15 @@ def delete(folder: Path, post: Post) -> None:
         post(RunDeleted(folder))
 
 
-def read_report(folder: Path, post: Post) -> None:
+def read_report(folder: Path, post: Post, cancelled: Cancelled) -> None:
     """Writes a run's report as it is now, for the screen."""
     from sdtui import runs
     from sdtui.report.markdown import markdown
 
     try:
-        written = markdown([runs.read(folder)])
+        written = markdown([runs.read(folder, cancelled)])
+    except runs.ReadCancelledError:
+        return
     except UserError as error:
         post(Told(str(error), "error"))
     else:
@@ -107,13 +109,15 @@ def lay_out_page(markdown: str, width: int, styles: Mapping[str, Style], unicode
     post(PageLaidOut(lay_out(markdown, width, styles, unicode)))
 
 
-def compare(a: Path, b: Path, post: Post) -> None:
+def compare(a: Path, b: Path, post: Post, cancelled: Cancelled) -> None:
     """Compares two runs."""
     from sdtui import runs
     from sdtui.report.compare import compare_runs
 
     try:
-        comparison = compare_runs(runs.read(a), runs.read(b))
+        comparison = compare_runs(runs.read(a, cancelled), runs.read(b, cancelled))
+    except runs.ReadCancelledError:
+        return
     except UserError as error:
         post(Told(str(error), "error"))
     else:

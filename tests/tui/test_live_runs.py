@@ -81,7 +81,7 @@ async def test_skips_a_queued_cell_without_asking(live: Path) -> None:
         await until(pilot, lambda: said(app), "nothing said")
 
         assert [path.name for path in (live / "control").iterdir()] == [f"skip-{cell}"]
-        assert said(app) == [f"{cell}: asked to be left out"]
+        assert said(app) == [f"{cell}: will be skipped"]
 
 
 @pytest.mark.parametrize("under", ["running", "ok"])

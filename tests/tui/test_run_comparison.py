@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from sdtui import runs
+from sdtui.model.events import Stamped
 from sdtui.report.compare import compare_runs
 from sdtui.tui.comparison_table import ComparisonTable
 from sdtui.tui.screens.run_comparison import RunComparisonScreen
@@ -125,3 +127,23 @@ def test_what_did_not_end_ok_is_not_compared_and_said_why() -> None:
 
     assert "not compared" in lines
     assert any(line.startswith("sd-txt2img.xformers.current.b1.tiny-") and "unsupported" in line for line in lines)
+
+
+async def test_a_comparison_that_is_left_reads_no_further(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poll, left = runs.Tail.poll, threading.Event()
+
+    def poll_forever(tail: runs.Tail) -> Iterator[Stamped]:
+        (first, *_) = poll(tail)
+        try:
+            while True:
+                yield first
+        finally:
+            left.set()
+
+    async with listed(runs_dir) as (pilot, screen):
+        monkeypatch.setattr(runs.Tail, "poll", poll_forever)
+        await pilot.press("space", "G", "c")
+        assert isinstance(pilot.app.screen, RunComparisonScreen)
+        await pilot.press("escape")
+        assert pilot.app.screen is screen
+        await until(pilot, left.is_set, "it reads on")

@@ -151,6 +151,7 @@ async def test_resumes_what_has_no_result(runs_dir: Path, monkeypatch: pytest.Mo
         await pilot.press("u")
         await until(pilot, lambda: resumed, "not resumed")
         assert resumed == [(runs_dir / CANCELLED, None)]
+        assert isinstance(pilot.app.screen, Home)
 
 
 @pytest.mark.parametrize(
@@ -180,13 +181,14 @@ async def test_asks_what_to_run_again(
         await pilot.press(*keys)
         await until(pilot, lambda: resumed, "not resumed")
         assert resumed == [(runs_dir / TINY, retry)]
+        assert isinstance(pilot.app.screen, Home)
 
 
 async def test_says_why_it_does_not_resume(runs_dir: Path) -> None:
-    async with listed(runs_dir) as (pilot, screen):
+    async with listed(runs_dir) as (pilot, _):
         await pilot.press("u")
         await until(pilot, lambda: any("cuda:0" in text for text in said(pilot.app)), "nothing said")
-        assert pilot.app.screen is screen
+    async with listed(runs_dir) as (pilot, screen):
         with held(runs_dir / CANCELLED):
             screen.query_one(Rows).cursor = 0
             screen.lines = RunList(runs_dir).look()

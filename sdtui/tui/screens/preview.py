@@ -47,7 +47,7 @@ class Preview(Screen[None]):
         """Reads the run."""
         self.page.focus()
         self._say(" · reading …")
-        self.app.in_thread("report", run_threads.read_report, self.folder, screen=self)
+        self.app.in_thread("report", run_threads.read_report, self.folder, cancellable=True, screen=self)
 
     @property
     def page(self) -> Page:

@@ -57,7 +57,7 @@ class RunComparisonScreen(Screen[None]):
 
     def _compare(self) -> None:
         self.query_one("#counts", Lines).show(Text(" comparing …"))
-        self.app.in_thread("compare", run_threads.compare, self.a, self.b, screen=self)
+        self.app.in_thread("compare", run_threads.compare, self.a, self.b, cancellable=True, screen=self)
 
     # ----------------------------------------------------------------------------------------------------- showing
 
