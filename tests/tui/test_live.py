@@ -55,6 +55,12 @@ async def test_every_size_says_all_there_is_to_know(size: tuple[int, int]) -> No
     assert len(text.splitlines()) == size[1]
 
 
+async def test_bars_lie_below_one_another_where_they_have_no_room_beside() -> None:
+    rows = (await shown(view_at(BATCH_1, MEASURING), (58, 18))).splitlines()
+    assert [row.split()[0] for row in rows[-5:-1]] == ["GPU", "VRAM", "power", "SM"]
+    assert all("━" in row for row in rows[-5:-1])
+
+
 async def test_the_peak_of_vram_is_marked() -> None:
     view = view_at(BATCH_1, MEASURING)
     assert view.live is not None

@@ -19,6 +19,10 @@ _COMPACT = 22
 """With fewer rows there are gauges and one row of trace; from this height on there are graphs."""
 _LEAST_GRAPH, _GRAPH, _LEAST_TRACE = 5, 6, 5
 """Rows of a graph with its title and the gap above: at least, with room to spare, and those of the steps' at least."""
+_PAIRED = 76
+"""Columns for two bars beside each other."""
+_LEAST_AROUND = 4
+"""Rows beside those of the bars: name, progress, steps and state."""
 _GAP = " · "
 _ASCII = str.maketrans({"▶": ">", "✓": "+", "·": "-", "–": "-", "⚑": "!", "°": " ", "…": "~"})
 
@@ -55,17 +59,21 @@ class Live(Drawing):
 
     def _compact(self, run: RunView, live: LiveView, machine: Machine, width: int, height: int) -> list[Row]:
         name, place = spread(f"▶ {_name(run, live)}", _where(live), width)
-        half = (width - 2) // 2
-        bars = [self._bar(meter, live, machine, half) for meter in meters_of(machine) if meter is not TEMPERATURE]
-        pairs = [
-            beside(bars[index], bars[index + 1] if index + 1 < len(bars) else (), half)
-            for index in range(0, len(bars), 2)
-        ]
+        bars = self._bars(live, machine, width, height)
         progress = self._progress(live, run, _step_of(live), _remaining(run, live), width)
-        around = [((name, "title"), (place, "value")), progress, *pairs, _joined(_states(live, machine))]
+        around = [((name, "title"), (place, "value")), progress, *bars, _joined(_states(live, machine))]
         room = height - len(around)
         steps = self._steps(live, width, room if room >= _LEAST_TRACE else 1)
         return [*around[:2], *steps, *around[2:]]
+
+    def _bars(self, live: LiveView, machine: Machine, width: int, height: int) -> list[Row]:
+        """Returns a bar for each figure: two in a row where they have room beside each other, or none below."""
+        meters = [meter for meter in meters_of(machine) if meter is not TEMPERATURE]
+        if width < _PAIRED and height >= len(meters) + _LEAST_AROUND:
+            return [self._bar(meter, live, machine, width) for meter in meters]
+        half = (width - 2) // 2
+        bars = [*(self._bar(meter, live, machine, half) for meter in meters), *([()] if len(meters) % 2 else [])]
+        return [beside(left, right, half) for left, right in zip(bars[::2], bars[1::2], strict=True)]
 
     def _steps(self, live: LiveView, width: int, height: int) -> list[Row]:
         return Graph("latency", "ms").rows(live.trace, _step_words(live), width, height, self.unicode)
