@@ -240,7 +240,7 @@ class Dashboard(App[None]):
         try:
             plan = make_draft(self.opening.catalog, str(folder / runs.PLAN), {}, gpu=True)
         except UserError as error:
-            self.notify(str(error), title=f"plan of run {folder.name}", severity="warning")
+            self.notify(str(error), title=f"plan of run {folder.name}", severity="warning", markup=False)
         else:
             self.draft = plan.with_selection_of(())
         self._follow(folder, replay_speed)
@@ -288,7 +288,7 @@ class Dashboard(App[None]):
 
     def on_launch_refused(self, message: LaunchRefused) -> None:
         """Says why a run did not start."""
-        self.notify(message.reason, title="not started", severity="error", timeout=15)
+        self.notify(message.reason, title="not started", severity="error", timeout=15, markup=False)
 
     def on_machine_seen(self, message: MachineSeen) -> None:
         """Says where sdtui is."""
