@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from textual.app import App
+from textual.app import App, SystemCommand
+from textual.binding import Binding
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
-from sdtui import runs
+from sdtui import runs, settings
 from sdtui.catalog.load import Catalog
 from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
 from sdtui.report.text import release
 from sdtui.settings import Settings
 from sdtui.tui import asking, bridge, run_threads
+from sdtui.tui.active_keys import active_keys, grouped
+from sdtui.tui.commands import Runs, commands
 from sdtui.tui.comparing import Against, Comparer
 from sdtui.tui.draft import Draft, make_draft
 from sdtui.tui.heading import LEAST, ended_words
-from sdtui.tui.keys import bindings, checked_keymap
+from sdtui.tui.keys import KEYS, bindings, checked_keymap
 from sdtui.tui.messages import (
     LaunchRefused,
     LiveRunsFound,
@@ -39,7 +42,9 @@ from sdtui.tui.messages import (
     Told,
 )
 from sdtui.tui.screens.export import Export
+from sdtui.tui.screens.help import Help
 from sdtui.tui.screens.home import Home
+from sdtui.tui.screens.theme_list import ThemeList
 from sdtui.tui.snapshot import CellView, RunView
 from sdtui.tui.terminal import announcement, copied_words
 from sdtui.tui.themes import find_themes, variable_defaults
@@ -65,7 +70,7 @@ class Opening:
     gpu: bool
     follow: Path | None = None
     replay_speed: float | None = None
-    settings: Settings = field(default_factory=lambda: Settings(Path("settings.toml")))
+    settings: Settings = field(default_factory=settings.load)
 
 
 class Dashboard(App[None]):
@@ -83,6 +88,7 @@ class Dashboard(App[None]):
 
     TITLE = "sdtui"
     BINDINGS = bindings("everywhere")
+    COMMANDS = App.COMMANDS | {Runs}
     CSS_PATH = [
         _HERE / "app.tcss",
         _HERE / "screens" / "home.tcss",
@@ -95,7 +101,8 @@ class Dashboard(App[None]):
         super().__init__(ansi_color="NO_COLOR" in os.environ or None)  # native colours are removed, others made grey
         self.opening = opening
         self._set_themes()
-        self.set_keymap(checked_keymap(opening.settings))
+        self._keys = checked_keymap(opening.settings)
+        self.set_keymap(self._keys)
         self.animation_level = "none"
         self.draft: Draft = make_draft(opening.catalog, "docs" if opening.gpu else "demo", {}, opening.gpu)
         self.draft = self.draft.with_selection_of(())
@@ -191,14 +198,6 @@ class Dashboard(App[None]):
     def _look(self) -> None:
         self.in_thread("look", bridge.look, self.draft.plan.device, self.draft.environments)
 
-    def action_theme(self) -> None:
-        """Takes the next theme, and says how to keep it."""
-        names = list(self.available_themes)
-        self.theme = names[(names.index(self.theme) + 1) % len(names)]
-        line = f'theme = "{self.theme}" under [dashboard] in {self.opening.settings.source} keeps it'
-        self.clear_notifications()
-        self.notify(line, title=self.theme, markup=False)
-
     @property
     def torch(self) -> dict[str, str | None]:
         """Full torch version by environment: of the run that is shown, else as it is here now."""
@@ -214,12 +213,50 @@ class Dashboard(App[None]):
         here = machine is None or view.device == machine.device_name
         return here and (torch is None or release(view.torch) == release(torch))
 
+    # ------------------------------------------------------------------------------------------- themes, keys, palette
+
+    def action_themes(self) -> None:
+        """Offers the themes."""
+        self.push_screen(ThemeList(), self.take_theme)
+
+    def take_theme(self, name: str | None) -> None:
+        """Takes a theme, and says how to keep it; ``None`` leaves things as they are."""
+        if name is None:
+            return
+        self.theme = name
+        if self.no_color:
+            self.notify("NO_COLOR is set: no theme has colours", timeout=5)
+        elif name != self.opening.settings.theme:
+            words = f'to keep it, write into {self.opening.settings.source}\n[dashboard]\ntheme = "{name}"'
+            self.notify(words, title=f"theme {name}", markup=False)
+
+    def action_help(self) -> None:
+        """Lists the keys of the screen in use."""
+        rows = active_keys(self.screen.active_bindings, self.get_key_display)
+        self.push_screen(Help(grouped(rows), self.opening.settings.source))
+
+    def key_of(self, name: str) -> str:
+        """Returns the first key of an id of `sdtui.tui.keys`, as it is written on a keyboard."""
+        default = next(key.key for key in KEYS if key.id == name)
+        first, *_ = Binding.make_bindings([(self._keys.get(name, default), "")])
+        return self.get_key_display(first)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
+        """Yields what the command palette finds beside runs."""
+        return commands(self, screen)
+
     # -------------------------------------------------------------------------------------------------------- runs
 
     @property
     def followed(self) -> tuple[Path, ...]:
         """The run that is shown, and those that are shown after it."""
         return (*filter(None, [self._followed]), *self._waiting)
+
+    def show_run(self, folder: Path) -> None:
+        """Shows a run in the matrix, over which nothing stays."""
+        while not isinstance(self.screen, Home):
+            self.pop_screen()
+        self.open_run(folder)
 
     def start(self, slots: Iterable[Slot]) -> None:
         """Starts a run of these slots with the draft's options."""

@@ -25,6 +25,7 @@ Where = Literal[
     "save",
     "compare",
     "export",
+    "themes",
     "confirm",
     "choice",
     "help",
@@ -32,9 +33,19 @@ Where = Literal[
 """A screen; ``everywhere`` is what the app itself binds, on all but dialogs."""
 
 SCREENS: tuple[Where, ...] = tuple(each for each in get_args(Where) if each != "everywhere")
-DIALOGS: tuple[Where, ...] = ("presets", "options", "save", "compare", "export", "confirm", "choice", "help")
+_WHOLE = ("home", "runs", "comparison", "report", "cell")
+DIALOGS: tuple[Where, ...] = tuple(each for each in SCREENS if each not in _WHOLE)
 """Screens over another one, where of the app's keys only those with priority count."""
-LISTS: tuple[Where, ...] = ("runs", "comparison", "presets", "options", "compare", "choice", "help")
+LISTS: tuple[Where, ...] = (
+    "runs",
+    "comparison",
+    "presets",
+    "options",
+    "compare",
+    "themes",
+    "choice",
+    "help",
+)
 LONG_LISTS: tuple[Where, ...] = ("runs", "comparison")
 
 
@@ -94,7 +105,7 @@ KEYS = (
     Key("select.cell", "space", "step(1)", "tick this, or take the next value", ("options",)),
     Key("select.row", "a", "select('row')", "select its row: the pipeline in all modes", ("home",)),
     Key("select.column", "A", "select('column')", "select its column: the mode for all pipelines", ("home",)),
-    Key("batch.next", "b", "batch", "show the next batch size; after the last one all", ("home",), "batch"),
+    Key("batch.next", "b", "batch", "show the next batch size; after the last one all", ("home",)),
     Key("plan.preset", "p", "presets", "take a preset or a plan file", ("home",), "preset"),
     Key("plan.options", "o", "options", "set the plan's options: scale, device, steps, calls …", ("home",), "options"),
     Key("plan.save", "w", "save_plan", "save the selection as a plan file", ("home",)),
@@ -106,7 +117,7 @@ KEYS = (
     Key("run.skip", "s", "skip", "skip this cell, or else the one that is running", ("home",)),
     Key("run.cancel", "x", "cancel", "cancel the run, after asking", ("home",)),
     Key("live.toggle", "f,tab", "live", "show or hide the live panel", ("home",)),
-    Key("cell.open", "enter", "open_cell", "open this cell: calls, steps, telemetry, log, image", ("home",), "cell"),
+    Key("cell.open", "enter", "open_cell", "open this cell: calls, steps, telemetry, log, image", ("home",)),
     Key("compare", "c", "compare", "show ratios to a reference GPU or another run", ("home",), "compare"),
     Key("compare", "c", "back", "go back to the runs", ("comparison",)),
     Key("swap", "s", "swap", "compare the other way round", ("comparison",), "swap A and B"),
@@ -136,7 +147,8 @@ KEYS = (
     Key("answer.no", "n", "answer(False)", "no", ("confirm",), "no"),
     Key("back", "escape", "back", "take the filter away", ("home",)),
     Key("back", "escape", "back", "go back", ("runs", "comparison", "report", "cell", *DIALOGS), "back"),
-    Key("theme.next", "t", "theme", "take the next theme", ("everywhere",)),
+    Key("theme.next", "t", "themes", "choose a theme", ("everywhere",)),
+    Key("theme.next", "t", "move(1)", "show the next theme", ("themes",)),
     Key("palette", "ctrl+p", "command_palette", "find an action, theme or run by name", ("everywhere",), "", True),
     Key("help", "question_mark", "help", "list the keys of this screen", ("everywhere",), "help"),
     Key("help", "question_mark", "back", "go back", ("help",)),
@@ -157,13 +169,19 @@ _NAMES = frozenset(key.value for key in Keys if key.value.isalnum()) - {"return"
 
 
 def bindings(where: Where) -> list[BindingType]:
-    """Returns what a screen, or with ``everywhere`` the app, binds: its ``BINDINGS``."""
+    """Returns what a screen, or with ``everywhere`` the app, binds: its ``BINDINGS``; tooltips are what help says."""
     return [
         Binding(
-            each.key, each.action, each.label or each.words, show=bool(each.label), priority=each.priority, id=each.id
+            key.key,
+            key.action,
+            key.label or key.words,
+            show=bool(key.label),
+            priority=key.priority,
+            tooltip=key.words,
+            id=key.id,
         )
-        for each in KEYS
-        if where in each.where
+        for key in KEYS
+        if where in key.where
     ]
 
 

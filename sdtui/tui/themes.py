@@ -17,7 +17,7 @@ from rich.console import Console
 from textual.color import Color, ColorParseError
 from textual.constants import COLOR_SYSTEM
 from textual.css.constants import VALID_STYLE_FLAGS
-from textual.theme import BUILTIN_THEMES, Theme
+from textual.theme import Theme
 
 from sdtui.catalog.toml_files import read_toml
 from sdtui.model.errors import UserError, nearest
@@ -41,6 +41,14 @@ VARIABLES = {
     "selected": "a cell that is selected",
 }
 """sdtui's own variables; a theme that leaves one out has it made by `variable_defaults`."""
+
+_LEFT_OUT_BY_TEXTUAL = {
+    "ansi-background": "ansi_default",
+    "ansi-foreground": "ansi_default",
+    "foreground-disabled": "ansi_default",
+    "surface-active": "ansi_default",
+}
+"""What stylesheets of Textual 8.2 name, and it makes for no theme, or not for one of the terminal's own palette."""
 
 _SHARES = (0.14, 0.26, 0.4, 0.56)
 """How much of ``success`` is in the ground of each level of speed-up."""
@@ -209,14 +217,8 @@ def _textual_variables() -> frozenset[str]:
 
 
 def variable_defaults(theme: Theme) -> dict[str, str]:
-    """Returns what variables are where a theme does not say: for `App.get_theme_variable_defaults`.
-
-    They are sdtui's own; and, of a theme in the terminal's palette, those of Textual's that it has no colours to make
-    from: its stylesheets name them.
-    """
-    if not theme.ansi:
-        return dict(_colour_defaults(theme))
-    return {**BUILTIN_THEMES["ansi-dark" if theme.dark else "ansi-light"].variables, **dict(_ansi_defaults())}
+    """Returns variables as they are where a theme does not say: for `App.get_theme_variable_defaults`."""
+    return dict(_ansi_defaults() if theme.ansi else _colour_defaults(theme))
 
 
 def _colour_defaults(theme: Theme) -> Iterator[tuple[str, str]]:
@@ -233,15 +235,11 @@ def _colour_defaults(theme: Theme) -> Iterator[tuple[str, str]]:
 
 
 def _ansi_defaults() -> Iterator[tuple[str, str]]:
-    """Two levels by the colour of text on the terminal's own ground, two by that of the ground."""
-    grounds = ("ansi_default", "ansi_default", "ansi_green", "ansi_bright_green")
-    texts = ("ansi_green", "ansi_bright_green", "ansi_black", "ansi_black")
-    for level, (ground, text) in enumerate(zip(grounds, texts, strict=True), start=1):
+    for level, ground in enumerate(("ansi_white", "ansi_yellow", "ansi_cyan", "ansi_green"), start=1):
         yield f"speedup-{level}", ground
-        yield f"speedup-{level}-text", text
-    yield "graph", "ansi_blue"
-    yield "graph-muted", "ansi_bright_black"
-    yield "running", "ansi_yellow"
-    yield "selected", "ansi_cyan"
-    yield "ansi-background", "ansi_default"  # textual's own screens ask for these two
-    yield "ansi-foreground", "ansi_default"
+        yield f"speedup-{level}-text", "ansi_black"
+    yield "graph", "ansi_cyan"
+    yield "graph-muted", "ansi_default"
+    yield "running", "ansi_cyan"
+    yield "selected", "ansi_magenta"
+    yield from _LEFT_OUT_BY_TEXTUAL.items()

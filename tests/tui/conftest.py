@@ -21,10 +21,11 @@ H100 = Path(__file__).parents[1] / "fixtures" / "runs" / "20261124T230043Z-vm-h1
 
 
 @pytest.fixture(autouse=True)
-def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def _terminal(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for variable in ("NO_COLOR", "LC_ALL", "SSH_CONNECTION", "SSH_TTY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
 
 
 @functools.cache

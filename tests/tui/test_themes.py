@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def test_the_least_that_a_theme_says(folder: Path) -> None:
     (theme,), problems = load_themes([folder])
     assert (theme.name, theme.dark, theme.ansi, problems) == ("mine", True, False, [])
     assert set(variable_defaults(theme)) == set(VARIABLES)
+    assert set(variable_defaults(replace(theme, ansi=True))) > set(VARIABLES)
 
 
 def test_no_folder_is_an_empty_one(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ _GLYPHS = {"empty": "·", "unfit": "-", "queued": "◌", "running": "▶", "ok":
 _ASCII = {"·": ".", "◌": "o", "▶": ">", "…": "~", "✗": "x", "●": "*"}
 
 
-class Matrix(ScrollView, can_focus=True):
+class Matrix(ScrollView, can_focus=True, inherit_bindings=False):
     """Draws a board and moves a cursor on it; header and labels stay while columns and rows scroll.
 
     The cursor is drawn as brackets and the selection as a glyph, so that both are seen without colour.
