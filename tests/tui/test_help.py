@@ -14,7 +14,6 @@ from textual.widgets import Footer, OptionList, Static
 
 from sdtui.catalog.load import load_catalog
 from sdtui.settings import Settings
-from sdtui.tui import bridge
 from sdtui.tui.app import Dashboard, Opening
 from sdtui.tui.commands import commands
 from sdtui.tui.keys import KEYS
@@ -26,11 +25,6 @@ from sdtui.tui.themes import DARK
 
 CATALOG = load_catalog()
 SOURCE = Path("/home/me/.config/sdtui/settings.toml")
-
-
-@pytest.fixture(autouse=True)
-def _nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bridge, "look", lambda *_: None)
 
 
 @asynccontextmanager
