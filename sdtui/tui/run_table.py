@@ -94,7 +94,7 @@ def describe_run(line: RunLine) -> Text:
     left = line.total - line.done if line.total is not None and line.done is not None else 0
     beat = f"judged by a heartbeat {line.heartbeat_age_s:.0f} s old" if line.heartbeat_age_s is not None else ""
     facts = (line.state, counts, f"{left} without a result" if left else "", beat, size_in_words(line.size_bytes))
-    shown = Text(no_wrap=True, overflow="ellipsis")
+    shown = Text()
     shown.append(f" {line.folder.name}\n", style="bold")
     shown.append(f" {_joined((*facts, f'began {moment(line.started_at)}'))}\n")
     shown.append(f" {_joined((line.device, line.plan))}\n")

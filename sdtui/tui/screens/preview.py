@@ -55,7 +55,7 @@ class Preview(Screen[None]):
         return self.query_one(Page)
 
     def _say(self, more: str) -> None:
-        line = Text(" ", no_wrap=True, overflow="ellipsis")
+        line = Text(" ")
         line.append(f"report of run {runs.short(self.folder)}", "bold")
         self.query_one("#top", Lines).show(line.append(more))
 
