@@ -24,7 +24,7 @@ _PAIRED = 76
 _LEAST_AROUND = 4
 """Rows beside those of the bars: name, progress, steps and state."""
 _GAP = " · "
-_ASCII = str.maketrans({"▶": ">", "✓": "+", "·": "-", "–": "-", "⚑": "!", "°": " ", "…": "~"})
+_ASCII = str.maketrans({"▶": ">", "✓": "+", "·": "-", "–": "-", "⚑": "!", "°": "", "…": "~"})
 
 
 class Live(Drawing):
