@@ -195,6 +195,17 @@ async def test_looks(several: Path, looks_as: Callable[[Dashboard, str], None], 
         looks_as(app, "compared-run-120")
 
 
+async def test_looks_without_colours(
+    several: Path, looks_as: Callable[[Dashboard, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = dashboard(several / SIX_CELLS.name, several)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(app, pilot)
+        await settle(app, pilot, "c", "down")
+        looks_as(app, "compare-80-no-color")
+
+
 @pytest.mark.parametrize(
     ("room", "shown_as"),
     [

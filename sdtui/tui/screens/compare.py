@@ -85,8 +85,7 @@ class Compare(ModalScreen[None]):
 
     def _add(self, name: str, words: str, against: Against | None, disabled: bool = False) -> None:
         current = against == self.app.comparer.against
-        line = Text(f"{'●' if current else ' '} {name:<10}")
-        line.append(words, style="dim")
+        line = Text("● " if current else "  ").append(f"{name:<10}" if words else name).append(words, style="dim")
         self.choices.append(against)
         self._list.add_option(Option(line, disabled=disabled))
         if current:
