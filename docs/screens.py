@@ -73,8 +73,8 @@ async def main() -> None:
     """Draws all of them."""
     await draw("live", (120, 36), ["right"], seconds=131.0)
     await draw("matrix", (100, 26), ["right"])
-    await draw("cell", (100, 32), ["right", "enter"])
-    await draw("compare", (100, 26), ["right", "c", "enter"])
+    await draw("cell", (100, 32), ["right", "enter", "tab", "tab", "tab"])
+    await draw("compare", (100, 26), ["right", "c", "down", "enter"])
 
 
 if __name__ == "__main__":
