@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdtui.cli import main
+from sdtui.cli.main import main
 
 if __name__ == "__main__":
     main()

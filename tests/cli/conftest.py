@@ -12,7 +12,8 @@ import pytest
 from commands import Said, Shell
 
 import sdtui as package
-from sdtui import cli, settings
+from sdtui import settings
+from sdtui.cli.main import main
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def sdtui(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[by
         monkeypatch.setattr(sys, "argv", ["sdtui", *arguments])
         capfdbinary.readouterr()
         with pytest.raises(SystemExit) as exit_:
-            cli.main()
+            main()
         out, err = capfdbinary.readouterr()
         return Said(int(exit_.value.code or 0), out.decode(), err.decode())
 

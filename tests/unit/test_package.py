@@ -104,7 +104,7 @@ def test_wheel_carries_types(installed: Path) -> None:
 def test_wheel_installs_the_command(installed: Path) -> None:
     (entry_points,) = installed.glob("sdtui-*.dist-info/entry_points.txt")
 
-    assert "sdtui = sdtui.cli:main" in entry_points.read_text()
+    assert "sdtui = sdtui.cli.main:main" in entry_points.read_text()
 
 
 def test_sdist_holds_what_a_build_and_the_tests_need(dist: Path) -> None:

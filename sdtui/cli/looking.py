@@ -1,0 +1,72 @@
+"""The commands that say what there is to measure, and what works on this machine."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sdtui.cli.application import Command, RunsDir, app, width
+from sdtui.model.errors import UserError
+
+
+@app.command(cls=Command)
+def catalog(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
+    """Shows the pipelines, modes and presets."""
+    import json
+
+    from sdtui import settings
+    from sdtui.catalog.describe import catalog_json, catalog_lines
+    from sdtui.catalog.load import load_catalog
+
+    loaded = load_catalog(settings.config_dir())
+    typer.echo(json.dumps(catalog_json(loaded), indent=1, ensure_ascii=False) if as_json else catalog_lines(loaded))
+
+
+@app.command(cls=Command)
+def script(
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's id, or pipeline.mode.b1.")],
+    run_name: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Take the cell from this run.")] = None,
+    scale: Annotated[str, typer.Option("--scale", metavar="full|tiny", help="Say it for a cell of no run.")] = "full",
+    device: Annotated[
+        str, typer.Option("--device", metavar="cuda:0|cpu", help="Say it for a cell of no run.")
+    ] = "cuda:0",
+    runs_dir: RunsDir = None,
+) -> None:
+    """Prints the bare diffusers script that does what a cell does."""
+    from sdtui import settings
+    from sdtui.script import script_of
+
+    typer.echo(script_of(cell, run_name, scale, device, settings.runs_dir(runs_dir)), nl=False)
+
+
+@app.command(cls=Command)
+def doctor(
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Measure how fast each GPU multiplies matrices, in 2 seconds, and keep that."),
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Probe this device alone.")
+    ] = None,
+    environment: Annotated[
+        str | None, typer.Option("--env", metavar="NAME", help="Probe with this environment's torch.")
+    ] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Says what works here, and the command that mends what does not."""
+    from sdtui import doctor as diagnosis
+
+    if not probe:
+        for flag, value in (("--device", device), ("--env", environment)):
+            if value is not None:
+                raise UserError(f"{flag}: says what to probe; add --probe, or leave it out")
+    failures = diagnosis.probe_here(device, environment, _narrate) if probe else []
+    findings = diagnosis.diagnose_here(runs_dir) + failures
+    typer.echo(diagnosis.render(findings, width(sys.stdout)), nl=False)
+    raise typer.Exit(int(any(finding.level == "problem" for finding in findings)))
+
+
+def _narrate(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,161 @@
+"""The commands that start runs, follow them and end them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sdtui.cli.application import Command, Detach, OnFinish, RunName, RunsDir, app
+from sdtui.model.errors import UserError
+
+
+@app.command(cls=Command)
+def run(
+    source: Annotated[
+        str | None, typer.Argument(metavar="PLAN|PRESET", help="A plan file, or a preset; without one, 'docs'.")
+    ] = None,
+    pipelines: Annotated[
+        list[str] | None, typer.Option("--pipeline", metavar="P", help="Measure this pipeline; may be repeated.")
+    ] = None,
+    modes: Annotated[
+        list[str] | None, typer.Option("--mode", metavar="M", help="Measure it in this mode; may be repeated.")
+    ] = None,
+    batch_sizes: Annotated[
+        str | None, typer.Option("--batch-size", metavar="N,…", help="Make so many images per call, such as 1,4,16.")
+    ] = None,
+    environments: Annotated[
+        str | None,
+        typer.Option("--env", metavar="NAME,…", help="Measure in these environments; 'current' is this one."),
+    ] = None,
+    slots: Annotated[
+        list[str] | None,
+        typer.Option("--slot", metavar="P.M.ENV.bN", help="Of all these measure this slot alone; may be repeated."),
+    ] = None,
+    calls: Annotated[
+        str | None, typer.Option("--calls", metavar="N", help="Call the pipeline so often in each cell.")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="N", help="Take so many inference steps in every stage.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="N", help="Make images so many pixels wide and high.")
+    ] = None,
+    guidance: Annotated[str | None, typer.Option("--guidance", metavar="G", help="Use this guidance scale.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", metavar="D", help="Compute in float16, bfloat16 or float32.")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="S", help="Draw weights and latents from this seed.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", metavar="T", help="Encode this text.")] = None,
+    cold: Annotated[bool | None, typer.Option("--cold", help="Empty the compile cache before each cell.")] = None,
+    trace: Annotated[
+        bool | None, typer.Option("--trace", help="Make one more call per cell, untimed, under torch.profiler.")
+    ] = None,
+    processes: Annotated[
+        str | None, typer.Option("--processes", metavar="N", help="Measure each cell in so many fresh processes.")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision", metavar="SHARE", help="Call on until the median step is known so well, such as 1%."
+        ),
+    ] = None,
+    max_calls: Annotated[
+        str | None, typer.Option("--max-calls", metavar="N", help="Call at most so often for it; else max(50, calls).")
+    ] = None,
+    max_seconds: Annotated[
+        str | None,
+        typer.Option("--max-seconds", metavar="S", help="Measure at most so long per process; else 120 s."),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", metavar="full|tiny", help="Take full size, or a few channels, which needs no GPU."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="W", help="Take random or published weights, a hub id's or a folder's."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Run on this device; cuda:GPU-… is a UUID.")
+    ] = None,
+    runs_dir: RunsDir = None,
+    detach: Detach = False,
+    on_finish: OnFinish = None,
+) -> None:
+    """Measures a plan's or a preset's cells; a flag replaces that key."""
+    from sdtui import headless
+    from sdtui.catalog.plans import number
+
+    overrides = {
+        "pipelines": pipelines,
+        "modes": modes,
+        "batch_sizes": batch_sizes,
+        "environments": environments.split(",") if environments is not None else None,
+        "slots": slots,
+        "calls": number(calls),
+        "steps": number(steps),
+        "size": number(size),
+        "guidance": number(guidance),
+        "dtype": dtype,
+        "seed": number(seed),
+        "prompt": prompt,
+        "cold": cold,
+        "trace": trace,
+        "processes": number(processes),
+        "precision": precision,
+        "max_calls": number(max_calls),
+        "max_seconds": number(max_seconds),
+        "scale": scale,
+        "weights": weights,
+        "device": device,
+    }
+    raise typer.Exit(headless.run(source, overrides, runs_dir, detach, on_finish))
+
+
+@app.command(cls=Command)
+def resume(
+    name: RunName,
+    retry: Annotated[
+        str | None,
+        typer.Option("--retry", metavar="STATUS,…", help="Run cells again that ended so, such as failed,oom,timeout."),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Resume on another GPU or torch, or where another host seems to run it."),
+    ] = False,
+    runs_dir: RunsDir = None,
+    detach: Detach = False,
+    on_finish: OnFinish = None,
+) -> None:
+    """Runs the cells of a run that have no result or were cancelled."""
+    from sdtui import headless
+
+    raise typer.Exit(headless.resume(name, retry, force, runs_dir, detach, on_finish))
+
+
+@app.command(cls=Command)
+def watch(name: RunName, runs_dir: RunsDir = None) -> None:
+    """Follows a run until it ends; leaving does not stop it."""
+    from sdtui import headless
+
+    raise typer.Exit(headless.watch(name, runs_dir))
+
+
+@app.command(cls=Command)
+def cancel(
+    name: RunName,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ask also where the run seems to run on another host.")
+    ] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Ends a run; what it has measured stays."""
+    from sdtui import runs, settings
+    from sdtui.supervisor import control
+
+    folder = runs.find(settings.runs_dir(runs_dir), name)
+    if not control.request_cancel(folder, force):
+        raise UserError(f"run {folder.name}: is not running; 'sdtui show {runs.short(folder)}' says how it ended")
+    typer.echo(f"run {folder.name}: asked to end", err=True)
