@@ -17,7 +17,8 @@ from sdtui.report.compare import compare_runs
 from sdtui.report.markdown import tables_markdown
 from sdtui.tui.app import Dashboard
 from sdtui.tui.board import Square
-from sdtui.tui.comparing import OtherRun, PageGpu, page_ratios, ratio_of
+from sdtui.tui.comparing import Comparer, OtherRun, PageGpu, Ratio, page_ratios, ratio_of
+from sdtui.tui.messages import RatiosFound
 from sdtui.tui.screens.home import Home
 from sdtui.tui.widgets.matrix import _fitted
 
@@ -177,6 +178,28 @@ class TestAnotherRun:
         assert ratio.values == (1.0,) * 3
         assert set(ratio.verdicts) <= {"same", "ambiguous"}
         assert [line.split(": ")[1].split()[0] for line in ratio.lines] == ["I", "II", "III"]
+
+
+class TestComparer:
+    def test_compares_again_only_what_has_a_new_ending(self) -> None:
+        cells = read_view(SIX_CELLS).cells
+        first = dict(list(cells.items())[:1])
+        started: list[object] = []
+        comparer = Comparer(lambda *arguments, **_: started.append(arguments[-1]))
+        comparer.against = OtherRun(COLD)
+
+        for seen in (first, first, cells, cells):
+            comparer.update(seen)
+        assert started == [{SIX_CELLS: frozenset(first)}, {SIX_CELLS: frozenset(cells)}]
+
+    def test_leaves_out_ratios_to_what_is_no_longer_compared_with(self) -> None:
+        comparer = Comparer(lambda *_, **__: None)
+        comparer.against = OtherRun(COLD)
+        comparer.take(RatiosFound(OtherRun(DOCS), {"cell": Ratio((2.0,))}))
+        assert (comparer.ratios, comparer.words) == ({}, "   ÷ run cold …")
+
+        comparer.take(RatiosFound(OtherRun(COLD), {"cell": Ratio((2.0,))}))
+        assert (comparer.ratios, comparer.words) == ({"cell": Ratio((2.0,))}, "   ÷ run cold")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
