@@ -16,7 +16,11 @@ meanwhile slows each kind alike; a kind's seconds are the mean of its two calls.
 same way: the device idle, the host's clock, one call, the device idle. Beside the ratio of seconds stands that of the
 CPU time of the calling thread. Rounds are added until the 95 % bootstrap interval of each median ratio is no wider than
 0.5 % to either side, or a limit is reached, which the answer then says. Where the host is too noisy for one sitting,
-``--add overhead.json`` goes on from an earlier one's rounds, of the same cell, kinds, device and torch.
+``--add overhead.json`` goes on from an earlier one's rounds, of the same cell, kinds, device and torch, and
+
+    python benchmarks/overhead.py --join one.json two.json -o overhead.json
+
+measures nothing and says what the rounds of several sittings together give.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +43,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import pipelines
 import torch
+from overhead_rounds import Round, Took, findings, joined, read, refuse_others, resolved, rounds_of
 from tqdm import tqdm
 
 from sdtui.model.cell import Cell
@@ -54,10 +59,7 @@ from sdtui.worker.timing import PipelineTimer, StepTime
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("plain", "script", "sampled-10")
-HALF_WIDTH = 0.005
-FEWEST_ROUNDS = 20
 LOOK_EVERY = 5
-RESAMPLES = 2000
 
 # Samples as the supervisor does, from a byte 1 on its standard input until a byte 0; ends with it.
 SAMPLER = """
@@ -76,21 +78,6 @@ while order:
     else:
         sampler.take(time.monotonic())
 """
-
-
-@dataclass(frozen=True)
-class Took:
-    """What a call took: seconds from outside, the calling thread's CPU seconds, and its loop's where it was timed."""
-
-    seconds: float
-    cpu_s: float
-    loop_s: float | None = None
-
-    @staticmethod
-    def mean(first: Took, second: Took) -> Took:
-        """Returns what the mean of two calls of a kind took."""
-        loop_s = None if first.loop_s is None or second.loop_s is None else (first.loop_s + second.loop_s) / 2
-        return Took((first.seconds + second.seconds) / 2, (first.cpu_s + second.cpu_s) / 2, loop_s)
 
 
 class Bench:
@@ -220,24 +207,15 @@ def kinds_of(names: Sequence[str], bench: Bench, cell: Cell, device: str) -> dic
     return kinds
 
 
-def ratio(kind: str, took: Took, timed: Took) -> float:
-    """Returns the ratio that a kind is judged by; under 1 where what sdtui does costs something."""
-    if kind.startswith("sampled"):
-        assert took.loop_s is not None
-        assert timed.loop_s is not None
-        return timed.loop_s / took.loop_s
-    return took.seconds / timed.seconds
-
-
-def interval(ratios: Sequence[float]) -> tuple[float, float]:
-    """Returns the 95 % bootstrap interval of the median (seeded)."""
-    drawn = np.random.default_rng(0).choice(np.asarray(ratios), (RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
-    return float(low), float(high)
+def one_round(kinds: dict[str, Callable[[], Took]], order: Sequence[str]) -> Round:
+    """Calls each kind in an order and in the reverse."""
+    forth = {kind: kinds[kind]() for kind in order}
+    back = {kind: kinds[kind]() for kind in reversed(order)}
+    return {kind: Took.mean(forth[kind], back[kind]) for kind in order}
 
 
 def compare(
-    cell: Cell, device: str, names: Sequence[str], seconds: float, rounds: int, earlier: Sequence[dict[str, Took]] = ()
+    cell: Cell, device: str, names: Sequence[str], seconds: float, limit: int, earlier: Sequence[Round] = ()
 ) -> Iterator[dict[str, Any]]:
     """Alternates calls until every interval is narrow enough, or a limit is reached; yields the state at each look.
 
@@ -246,7 +224,7 @@ def compare(
         device: Such as ``cuda:0``.
         names: The kinds of call to compare with ``timed``.
         seconds: At most, after warm-up.
-        rounds: At most.
+        limit: Rounds at most.
         earlier: Rounds of an earlier sitting, which count too.
     """
     bench = Bench(cell, device)
@@ -256,68 +234,38 @@ def compare(
             call()
     bench.update_us.clear()
     chance = random.Random(1)
-    samples = list(earlier)
+    rounds = list(earlier)
     deadline = time.monotonic() + seconds
-    resolved = False
-    while not resolved and len(samples) < len(earlier) + rounds and time.monotonic() < deadline:
-        order = list(kinds)
-        chance.shuffle(order)
-        forth = {kind: kinds[kind]() for kind in order}
-        back = {kind: kinds[kind]() for kind in reversed(order)}
-        samples.append({kind: Took.mean(forth[kind], back[kind]) for kind in order})
-        if len(samples) % LOOK_EVERY == 0:
-            state = _state(cell, samples, bench.update_us)
-            resolved = all(found["resolved"] for found in state["ratios"].values())
+    done = False
+    while not done and len(rounds) < len(earlier) + limit and time.monotonic() < deadline:
+        rounds.append(one_round(kinds, chance.sample(list(kinds), len(kinds))))
+        if len(rounds) % LOOK_EVERY == 0:
+            state = _state(cell, rounds, bench.update_us)
+            done = resolved(state)
             yield state
-    yield _state(cell, samples, bench.update_us)
+    yield _state(cell, rounds, bench.update_us)
 
 
-def _state(cell: Cell, samples: list[dict[str, Took]], update_us: list[float]) -> dict[str, Any]:
+def _state(cell: Cell, rounds: Sequence[Round], update_us: Sequence[float]) -> dict[str, Any]:
     return {
         "cell": cell.id,
-        "rounds": len(samples),
         "host_us_per_step": round(float(np.mean(update_us)), 1),
         "host_us_of_the_median_step": round(float(np.median(update_us)), 1),
-        "ratios": {kind: _ratio(kind, samples) for kind in samples[0] if kind != "timed"},
-        "median_s": {kind: float(np.median([sample[kind].seconds for sample in samples])) for kind in samples[0]},
-        "samples": [
-            {kind: [value and round(value, 6) for value in astuple(took)] for kind, took in sample.items()}
-            for sample in samples
-        ],
+        **findings(rounds),
     }
 
 
-def _ratio(kind: str, samples: list[dict[str, Took]]) -> dict[str, Any]:
-    ratios = [ratio(kind, sample[kind], sample["timed"]) for sample in samples]
-    low, high = interval(ratios)
-    cpu = [sample[kind].cpu_s / sample["timed"].cpu_s for sample in samples]
-    resolved = len(samples) >= FEWEST_ROUNDS and (high - low) / 2 <= HALF_WIDTH
-    return {
-        "median": float(np.median(ratios)),
-        "interval": [low, high],
-        "resolved": resolved,
-        "cpu": [float(np.median(cpu)), *interval(cpu)],
-    }
-
-
-def earlier_rounds(path: Path, cell: Cell, names: Sequence[str], device: str) -> list[dict[str, Took]]:
+def earlier_rounds(path: Path, cell: Cell, names: Sequence[str], device: str) -> list[Round]:
     """Reads the rounds that an earlier sitting wrote for a cell; none where it did not measure that cell.
 
     Raises:
         UserError: They are of another device, another torch, or other kinds of call; or the file cannot be read.
     """
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"--add {path}: cannot be read: {error}") from error
-    found = next((each for each in results if each["cell"] == cell.id), None)
+    found = next((each for each in read(path, "--add") if each["cell"] == cell.id), None)
     if found is None:
         return []
-    was = (found["device"], found["torch"], {*found["ratios"]})
-    now = (device, torch.__version__, {*names})
-    if was != now:
-        raise UserError(f"--add {path}: its rounds of {cell.id} are of {was}, these would be of {now}")
-    return [{kind: Took(*took) for kind, took in sample.items()} for sample in found["samples"]]
+    refuse_others(path, "--add", found, (device, torch.__version__, names))
+    return rounds_of(found)
 
 
 def main() -> None:
@@ -328,41 +276,67 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240, help="per mode, after warm-up")
     parser.add_argument("--rounds", type=int, default=1000, help="at most, per mode and sitting")
     parser.add_argument("--add", type=Path, metavar="F", help="count the rounds of an earlier -o too")
+    parser.add_argument("--join", type=Path, nargs="+", metavar="F", help="only join the rounds of these -o")
     parser.add_argument("-o", "--output", type=Path)
     chosen = parser.parse_args()
-    kinds = chosen.kind or KINDS
-    try:  # all of it before the first call, which may be an hour before the last
-        cells = list(pipelines.cells(chosen))
-        device = pipelines.device_name(chosen.device)
-        earlier = [earlier_rounds(chosen.add, cell, kinds, device) if chosen.add else [] for cell in cells]
+    try:
+        if chosen.join:
+            _join(chosen.join, chosen.output)
+        else:
+            _measure(chosen)
     except UserError as error:
         parser.error(str(error))
+
+
+def _measure(chosen: argparse.Namespace) -> None:
+    kinds = chosen.kind or KINDS
+    # all of it before the first call, which may be an hour before the last
+    cells = list(pipelines.cells(chosen))
+    device = pipelines.device_name(chosen.device)
+    earlier = [earlier_rounds(chosen.add, cell, kinds, device) if chosen.add else [] for cell in cells]
     results: list[dict[str, Any]] = []
     for cell, before in zip(cells, earlier, strict=True):
         results.append({})
         for state in compare(cell, chosen.device, kinds, chosen.seconds, chosen.rounds, before):
             results[-1] = {"device": device, "torch": torch.__version__, "steps": chosen.steps, **state}
-            if chosen.output:  # at each look, so that a run cut short still says what it found
-                chosen.output.write_text(json.dumps(results) + "\n", encoding="utf-8")
+            _write(results, chosen.output)  # at each look, so that a run cut short still says what it found
         print(_lines(results[-1]))
 
 
+def _join(paths: Sequence[Path], output: Path | None) -> None:
+    results = list(joined(paths))
+    _write(results, output)
+    for result in results:
+        print(_lines(result))
+
+
+def _write(results: list[dict[str, Any]], path: Path | None) -> None:
+    if path is not None:
+        path.write_text(json.dumps(results) + "\n", encoding="utf-8")
+
+
 def _lines(result: dict[str, Any]) -> str:
+    seconds = result["median_s"]
     lines = [
         f"{result['cell']} on {result['device']}, {result['rounds']} rounds of {result['steps']} steps; "
         f"sdtui's own code takes {result['host_us_per_step']:.0f} us a step (mean)"
     ]
-    for kind, found in result["ratios"].items():
-        low, high = found["interval"]
-        what = f"{kind} it/s / timed it/s" if kind.startswith("sampled") else f"{kind} / timed"
-        seconds = result["median_s"]
-        lines.append(
-            f"  {what} = {found['median']:.4f}, 95 % interval {low:.4f} to {high:.4f}, "
-            f"{'resolved' if found['resolved'] else 'not resolved'} to 0.5 %; "
-            f"median call {seconds[kind]:.4f} s, timed {seconds['timed']:.4f} s; "
-            "CPU time {:.4f}, {:.4f} to {:.4f}".format(*found["cpu"])
-        )
+    lines += [
+        f"{_line(kind, found)}; median call {seconds[kind]:.4f} s, timed {seconds['timed']:.4f} s"
+        for kind, found in result["ratios"].items()
+    ]
+    for kind in result["ratios"] if "sittings" in result else ():
+        medians = ", ".join(f"{each['medians'][kind]:.4f}" for each in result["sittings"])
+        lines.append(f"  {kind} in each sitting: {medians}")
     return "\n".join(lines)
+
+
+def _line(kind: str, found: dict[str, Any]) -> str:
+    low, high = found["interval"]
+    what = f"{kind} it/s / timed it/s" if kind.startswith("sampled") else f"{kind} / timed"
+    how = "resolved" if found["resolved"] else "not resolved"
+    cpu = "CPU time {:.4f}, {:.4f} to {:.4f}".format(*found["cpu"])
+    return f"  {what} = {found['median']:.4f}, 95 % interval {low:.4f} to {high:.4f}, {how} to 0.5 %; {cpu}"
 
 
 if __name__ == "__main__":

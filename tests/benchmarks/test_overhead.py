@@ -1,4 +1,4 @@
-"""The rounds of an earlier sitting: read back as they were written, refused where they are of something else."""
+"""The rounds of earlier sittings: read back as written, joined, refused where they are of something else."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ def cell():
 
 @pytest.fixture
 def earlier(cell, tmp_path):
-    path = tmp_path / "earlier.json"
-    state = program._state(cell, ROUNDS, [1.0])
-    path.write_text(json.dumps([{"device": "CPU", "torch": torch.__version__, **state}]))
+    return written(tmp_path / "earlier.json", cell, ROUNDS, [1.0])
+
+
+def written(path, cell, rounds, update_us, device="CPU"):
+    state = program._state(cell, rounds, update_us)
+    path.write_text(json.dumps([{"device": device, "torch": torch.__version__, "steps": 3, **state}]))
     return path
 
 
@@ -59,3 +62,44 @@ def test_a_file_that_cannot_be_read_is_named_before_anything_is_measured(monkeyp
         program.main()
     assert ended.value.code == 2
     assert "none.json: cannot be read" in capsys.readouterr().err
+
+
+@pytest.fixture
+def slower(cell, tmp_path):
+    rounds = [{"timed": program.Took(1.0, 0.9, 0.8), "plain": program.Took(0.96, 0.89, None)}]
+    return written(tmp_path / "slower.json", cell, rounds, [5.0])
+
+
+def join(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["overhead.py", "--join", *map(str, arguments)])
+    monkeypatch.setattr(program, "compare", lambda *_: pytest.fail("it measured"))
+    program.main()
+
+
+def test_sittings_are_joined_round_by_round(monkeypatch, capsys, cell, earlier, slower, tmp_path):
+    join(monkeypatch, earlier, slower, "-o", tmp_path / "joined.json")
+    (found,) = json.loads((tmp_path / "joined.json").read_text())
+    alone = [json.loads(path.read_text())[0] for path in (earlier, slower)]
+    assert found["samples"] == alone[0]["samples"] + alone[1]["samples"]
+    assert (found["cell"], found["device"], found["steps"], found["rounds"]) == (cell.id, "CPU", 3, 4)
+    assert found["sittings"] == [
+        {"rounds": 3, "medians": {"plain": 0.99}},
+        {"rounds": 1, "medians": {"plain": 0.96}},
+    ]
+    assert found["ratios"]["plain"]["median"] == 0.99
+    assert found["ratios"]["plain"]["interval"][0] < 0.99
+    assert found["host_us_per_step"] == 2.0
+    assert "plain in each sitting: 0.9900, 0.9600" in capsys.readouterr().out
+
+
+def test_joined_rounds_can_be_gone_on_from(monkeypatch, cell, earlier, slower, tmp_path):
+    join(monkeypatch, earlier, slower, "-o", tmp_path / "joined.json")
+    assert program.earlier_rounds(tmp_path / "joined.json", cell, ["plain"], "CPU")[:3] == ROUNDS
+
+
+def test_sittings_on_other_devices_are_not_joined(monkeypatch, capsys, cell, earlier, tmp_path):
+    other = written(tmp_path / "other.json", cell, ROUNDS, [1.0], "NVIDIA H100 80GB HBM3")
+    with pytest.raises(SystemExit) as ended:
+        join(monkeypatch, earlier, other)
+    assert ended.value.code == 2
+    assert f"other.json: its rounds of {cell.id} are of" in capsys.readouterr().err
