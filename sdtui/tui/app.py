@@ -46,7 +46,7 @@ from sdtui.tui.screens.help import Help
 from sdtui.tui.screens.home import Home
 from sdtui.tui.screens.theme_list import ThemeList
 from sdtui.tui.snapshot import CellView, RunView
-from sdtui.tui.terminal import announcement, copied_words
+from sdtui.tui.terminal import announcement, copied_words, draws_unicode
 from sdtui.tui.themes import find_themes, variable_defaults
 
 _HERE = Path(__file__).parent
@@ -234,6 +234,11 @@ class Dashboard(App[None]):
         """Lists the keys of the screen in use."""
         rows = active_keys(self.screen.active_bindings, self.get_key_display)
         self.push_screen(Help(grouped(rows), self.opening.settings.source))
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Returns a key as it is written on a keyboard, in ASCII where the terminal has no more."""
+        shown = super().get_key_display(binding)
+        return binding.key if shown == "⏎" or not (shown.isascii() or draws_unicode()) else shown
 
     def key_of(self, name: str) -> str:
         """Returns the first key of an id of `sdtui.tui.keys`, as it is written on a keyboard."""

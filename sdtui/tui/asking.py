@@ -84,7 +84,9 @@ def resume(app: Dashboard, line: RunLine) -> None:
     lines = [f"what has no result: {left} {'cell' if left == 1 else 'cells'}"]
     lines += [f"and what ended as {status}: {line.counts[status]}" for status in found]
     lines += [f"and all of these: {sum(line.counts[status] for status in found)}"] if len(found) > 1 else []
-    app.push_screen(Choice(f"Resume run {line.short}: run", lines, "enter resumes · escape leaves"), answered)
+    app.push_screen(
+        Choice(f"Resume run {line.short}: run", lines, f"enter resumes · {app.key_of('back')} leaves"), answered
+    )
 
 
 def offer_to_follow(app: Dashboard, live: Sequence[RunLine]) -> None:
@@ -96,4 +98,4 @@ def offer_to_follow(app: Dashboard, live: Sequence[RunLine]) -> None:
 
     question = "A run is going on" if len(live) == 1 else f"{len(live)} runs are going on"
     lines = [progress_words(line) for line in live]
-    app.push_screen(Choice(question, lines, "enter follows · escape leaves"), answered)
+    app.push_screen(Choice(question, lines, f"enter follows · {app.key_of('back')} leaves"), answered)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from rich.text import Text
 
@@ -71,18 +72,21 @@ def batch_strip(draft: Draft, shown: int | None, wanted: str) -> Text:
     return line
 
 
-def first_words() -> Text:
-    """Returns what a first start says of itself."""
+def first_words(key: Callable[[str], str]) -> Text:
+    """Returns what a first start says of itself; ``key`` writes the key of an id of `sdtui.tui.keys`."""
     return Text(
-        "\n Each square is a pipeline in one mode: space selects it, a and A its row and column, b the batch size.\n"
-        " r measures what is selected, in random weights: no download, no account; the figures land in the table.\n"
-        " p takes a preset, o sets options, e writes the report, ? lists every key.",
+        f"\n Each square is a pipeline in one mode: {key('select.cell')} selects it, {key('select.row')} and"
+        f" {key('select.column')} its row and column, {key('batch.next')} the batch size.\n"
+        f" {key('run.start')} measures what is selected, in random weights: no download, no account; the figures land"
+        f" in the table.\n {key('plan.preset')} takes a preset, {key('plan.options')} sets options,"
+        f" {key('export')} writes the report, {key('help')} lists every key.",
     )
 
 
-def too_small(width: int, height: int, run: RunView | None) -> Text:
+def too_small(width: int, height: int, run: RunView | None, key: Callable[[str], str]) -> Text:
     """Returns what a terminal shows that has no room for the matrix."""
-    lines = [f"sdtui needs {LEAST[0]}×{LEAST[1]} characters.", f"This terminal has {width}×{height}.", "q quits."]
+    lines = [f"sdtui needs {LEAST[0]}×{LEAST[1]} characters.", f"This terminal has {width}×{height}."]
+    lines.append(f"{key('quit')} quits.")
     if run is not None:
         lines += ["", run_line(run).plain.strip()]
     return Text("\n".join(lines))

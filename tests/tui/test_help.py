@@ -77,6 +77,23 @@ async def test_a_key_of_one_s_own_works_and_is_what_help_and_footer_say(tmp_path
         assert isinstance(app.screen, Home)
 
 
+async def test_keys_are_written_in_ascii_where_there_is_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    async with opened(tmp_path) as (pilot, app):
+        await pilot.press("question_mark")
+        assert "up k  move up" in text(app.screen)
+        assert "enter  open this cell" in text(app.screen)
+
+
+async def test_what_screens_say_of_keys_follows(tmp_path: Path) -> None:
+    async with opened(tmp_path, keys={"run.start": "f5", "run.skip": "ctrl+s", "back": "f12"}) as (pilot, app):
+        assert "f5 measures what is selected" in str(app.screen.query_one("#detail", Static).content)
+        await pilot.press("p")
+        assert app.screen.query_one("#presets").border_subtitle == "enter takes it · f12 leaves"
+
+
 @pytest.mark.parametrize("key", ["escape", "question_mark", "q"])
 async def test_help_closes(tmp_path: Path, key: str) -> None:
     async with opened(tmp_path) as (pilot, app):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from moments import read_view
+from moments import read_view, view_at
 
 from sdtui import settings
 from sdtui.catalog.load import load_catalog
@@ -43,6 +43,23 @@ def test_figures_of_earlier_runs_are_read_without_their_samples() -> None:
 
     assert {cell: message.cells[cell].text for cell in whole} == {cell: view.text for cell, view in whole.items()}
     assert {cell: message.cells[cell].loop_s for cell in whole} == {cell: view.loop_s for cell, view in whole.items()}
+
+
+@pytest.mark.parametrize("key", ["f", "tab"])
+async def test_the_live_panel_is_hidden_and_shown_again(dashboard: Dashboard, key: str) -> None:
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        while dashboard.run_view is None:
+            await pilot.pause()
+        dashboard.run_view = view_at(RECORDED, 60)
+        dashboard.screen.show()
+        panel = dashboard.screen.query_one("#live")
+        await pilot.pause()
+        assert panel.display
+        await pilot.press(key)
+        dashboard.screen.show()
+        assert not panel.display
+        await pilot.press(key)
+        assert panel.display
 
 
 async def test_a_terminal_that_is_too_small_says_so_and_recovers(dashboard: Dashboard) -> None:

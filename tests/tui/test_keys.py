@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import combinations
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
+from textual.screen import Screen
 
 from sdtui.model.errors import UserError
 from sdtui.settings import Settings
 from sdtui.tui import keys
+from sdtui.tui import screens as folder
+from sdtui.tui.app import Dashboard
 from sdtui.tui.keys import KEYS, SCREENS, bindings, checked_keymap
 
 SOURCE = Path("/settings.toml")
@@ -87,3 +92,27 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert text.count(str(SOURCE)) == 1
     assert "\n" not in text
     assert all(f"keys.{name}: " in text for name in ("run.strat", "quit", "run.skip"))
+
+
+@pytest.mark.parametrize("where", SCREENS)
+def test_every_action_is_there(where: keys.Where) -> None:
+    """A screen binds its part of the table, and can do all of it; lists that look alike may share one."""
+    wanted = {(each.id, each.action) for each in KEYS if where in each.where}
+    owners = [owner for owner in screens() if {(b.id, b.action) for b in owner.BINDINGS} == wanted]
+    assert owners
+    for owner in owners:
+        for _, action in wanted:
+            name = action.split("(")[0]
+            doer = Dashboard if name.startswith("app.") else owner
+            assert hasattr(doer, "action_" + name.removeprefix("app.")), f"{owner.__name__} cannot {action}"
+
+
+def test_what_counts_everywhere_is_the_app_s() -> None:
+    for each in KEYS:
+        assert "everywhere" not in each.where or hasattr(Dashboard, f"action_{each.action}")
+
+
+def screens() -> list[type[Screen[object]]]:
+    modules = [import_module(f"{folder.__name__}.{found.name}") for found in iter_modules(folder.__path__)]
+    classes = [each for module in modules for each in vars(module).values() if isinstance(each, type)]
+    return [each for each in classes if issubclass(each, Screen) and "BINDINGS" in vars(each)]

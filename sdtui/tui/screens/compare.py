@@ -40,7 +40,7 @@ class Compare(ModalScreen[None]):
         """Lays out the dialog."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = "Compare with"
-            dialog.border_subtitle = "enter takes it · escape leaves"
+            dialog.border_subtitle = f"enter takes it · {self.app.key_of('back')} leaves"
             yield OptionList(id="choices", compact=True)
 
     def on_mount(self) -> None:

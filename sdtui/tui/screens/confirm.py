@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from sdtui.tui.keys import bindings
+
+if TYPE_CHECKING:
+    from sdtui.tui.app import Dashboard
 
 
 class Confirm(ModalScreen[bool]):
@@ -18,6 +23,8 @@ class Confirm(ModalScreen[bool]):
         more: What the answer leads to.
         yes: Words of the button that does it.
     """
+
+    app: Dashboard
 
     CSS_PATH = "confirm.tcss"
 
@@ -36,8 +43,8 @@ class Confirm(ModalScreen[bool]):
             if self._more:
                 yield Static(self._more, id="more", markup=False)
             with Horizontal(id="answers"):
-                yield Button("No (n)", id="no", compact=True)
-                yield Button(f"{self._yes} (y)", id="yes", compact=True)
+                yield Button(f"No ({self.app.key_of('answer.no')})", id="no", compact=True)
+                yield Button(f"{self._yes} ({self.app.key_of('answer.yes')})", id="yes", compact=True)
 
     def on_mount(self) -> None:
         """Enter means no until another answer is chosen."""

@@ -92,15 +92,10 @@ class Export(ModalScreen[None]):
         notice.show(Text(f"✗ {words}" if kind == "error" else words))
 
     def _say_writing_keys(self) -> None:
-        self._say_keys("enter writes", f"{self._key('copy')} copies the tables", "tab file name")
+        self._say_keys("enter writes", f"{self.app.key_of('copy')} copies the tables", "tab file name")
 
     def _say_keys(self, *words: str) -> None:
-        self.query_one("#dialog").border_subtitle = " · ".join((*words, f"{self._key('back')} back"))
-
-    def _key(self, name: str) -> str:
-        """Returns the key of an id as it is bound here."""
-        found = (active.binding for active in self.active_bindings.values() if active.binding.id == name)
-        return next((self.app.get_key_display(binding) for binding in found), "")
+        self.query_one("#dialog").border_subtitle = " · ".join((*words, f"{self.app.key_of('back')} back"))
 
     # ------------------------------------------------------------------------------------------------------ writing
 

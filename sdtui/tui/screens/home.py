@@ -43,6 +43,7 @@ class Home(Screen[None]):
         super().__init__()
         self.batch_size: int | None = self.app.draft.batch_sizes[0]
         self.wanted = ""
+        self.without_live = False
 
     def compose(self) -> ComposeResult:
         """Lays out the screen."""
@@ -87,11 +88,11 @@ class Home(Screen[None]):
 
     def on_resize(self) -> None:
         """Says what a terminal lacks that is too small for the matrix."""
-        self.query_one("#small", Lines).show(too_small(*self.size, self.app.run_view))
+        self.query_one("#small", Lines).show(too_small(*self.size, self.app.run_view, self.app.key_of))
 
     def _show_run(self) -> None:
         run = self.app.run_view
-        self.set_class(run is not None and run.is_live, "-live")
+        self.set_class(run is not None and run.is_live and not self.without_live, "-live")
         self.query_one("#run").display = run is not None
         if run is not None:
             self.query_one("#run", Lines).show(run_line(run))
@@ -101,7 +102,7 @@ class Home(Screen[None]):
         square = self.matrix.square
         detail = self.query_one("#detail", Lines)
         if square is None or (not self.app.results and self.app.run_view is None and not self.app.draft.selected):
-            detail.show(first_words())
+            detail.show(first_words(self.app.key_of))
         else:
             compared = self.app.comparer.told(self.app.draft.cells.get(square.slot))
             detail.show(describe(self.app.draft, self.app.cells, square.slot, compared))
@@ -135,6 +136,11 @@ class Home(Screen[None]):
         if what == "column":
             return [each.squares[column].slot for each in rows]
         return [rows[row].squares[column].slot]
+
+    def action_live(self) -> None:
+        """Hides the panel of the run that goes on, or shows it again."""
+        self.without_live = not self.without_live
+        self._show_run()
 
     def action_batch(self) -> None:
         """Shows the next batch size; after the last all of them."""
@@ -175,7 +181,7 @@ class Home(Screen[None]):
         """Opens the export of the run that is shown, else of the runs that the figures come from."""
         subject = subject_of(self.app.run_view, self.app.cells, self.app.comparer.page_gpu)
         if subject is None:
-            self.notify("nothing to export yet: r measures what is selected", timeout=5)
+            self.notify(f"nothing to export yet: {self.app.key_of('run.start')} measures what is selected", timeout=5)
         else:
             self.app.push_screen(Export(subject))
 
@@ -185,7 +191,7 @@ class Home(Screen[None]):
         cell = self.app.draft.cells.get(square.slot) if square else None
         view = self.app.cells.get(cell.id) if cell else None
         if view is None or view.run is None:
-            self.notify("not measured yet: r measures it", timeout=5)
+            self.notify(f"not measured yet: {self.app.key_of('run.start')} measures it", timeout=5)
         else:
             from sdtui.tui.screens.cell import CellScreen
 

@@ -40,7 +40,7 @@ class Presets(ModalScreen[str | None]):
         """Lists the presets; plan files follow once they are read."""
         shown = OptionList(id="presets")
         shown.border_title = "take a preset or a plan file"
-        shown.border_subtitle = "enter takes it · escape leaves"
+        shown.border_subtitle = f"enter takes it · {self.app.key_of('back')} leaves"
         yield shown
 
     def on_mount(self) -> None:

@@ -101,15 +101,16 @@ class Runs(Screen[None]):
         return line
 
     def _show_detail(self) -> None:
-        line = self.line
+        line, key = self.line, self.app.key_of
         if line is not None:
             shown = describe_run(line)
         elif self.lines is None:
             shown = Text(" looking …")
         elif self.lines:
-            shown = Text(" No run matches; escape in the filter shows all.")
+            shown = Text(f" No run matches; {key('back')} in the filter shows all.")
         else:
-            shown = Text(" There is no run yet: go back with escape, select cells with space, and press r.")
+            words = f"{key('back')} goes back, {key('select.cell')} selects cells, {key('run.start')} measures them"
+            shown = Text(f" There is no run yet: {words}.")
         self.query_one("#detail", Lines).show(shown)
 
     def on_rows_moved(self) -> None:
@@ -179,16 +180,19 @@ class Runs(Screen[None]):
         """Opens a run that goes on."""
         line = self.line
         if line is not None and not line.is_live:
-            self.notify(f"run {line.short} is not running; enter opens it", severity="warning")
+            self.notify(f"run {line.short} is not running; {self.app.key_of('run.open')} opens it", severity="warning")
         else:
             self.action_open()
 
     def action_compare(self) -> None:
         """Compares two marked runs, or the marked one with that under the cursor; the older one is A."""
-        line = self.line
+        line, key = self.line, self.app.key_of
         folders = {*self.marked, *([line.folder] if line is not None and len(self.marked) < 2 else [])}
         if len(folders) < 2:
-            self.notify("mark a run with space, then another, or go to it; c compares the two", severity="warning")
+            self.notify(
+                f"mark a run with {key('run.mark')}, then another, or go to it; {key('compare')} compares the two",
+                severity="warning",
+            )
         else:
             self.app.push_screen(RunComparisonScreen(*sorted(folders)))
 

@@ -56,7 +56,7 @@ class Save(ModalScreen[None]):
             path.cursor_blink = False
             yield path
             yield Lines(id="notice")
-            yield Label("enter saves · esc goes back", id="keys")
+            yield Label(f"enter saves · {self.app.key_of('back')} goes back", id="keys")
 
     def on_input_changed(self) -> None:
         """Says what will run it."""

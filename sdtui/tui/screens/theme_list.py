@@ -39,7 +39,7 @@ class ThemeList(ModalScreen[str | None]):
         width = max(map(len, themes))
         shown = OptionList(*(Option(_line(theme, width), name) for name, theme in themes.items()), id="themes")
         shown.border_title = "Theme"
-        shown.border_subtitle = f"⏎ takes it · {self.app.key_of('back')} leaves"
+        shown.border_subtitle = f"enter takes it · {self.app.key_of('back')} leaves"
         yield shown
 
     def on_mount(self) -> None:
