@@ -77,9 +77,7 @@ async def test_a_key_of_one_s_own_works_and_is_what_help_and_footer_say(tmp_path
         assert isinstance(app.screen, Home)
 
 
-async def test_keys_are_written_in_ascii_where_there_is_no_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_keys_are_in_ascii_where_there_is_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C")
     async with opened(tmp_path) as (pilot, app):
         await pilot.press("question_mark")
