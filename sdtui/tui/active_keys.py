@@ -61,7 +61,7 @@ def active_keys(active: Mapping[str, ActiveBinding], written: Callable[[Binding]
 
 _GROUPS = {
     "Move": ("move", "tab"),
-    "Choose": ("select", "batch", "plan", "filter", "swap", "answer"),
+    "Choose": ("select", "batch", "plan", "options", "filter", "swap", "answer"),
     "Run": ("run", "live"),
     "Look": ("cell", "compare", "export", "runs", "copy"),
     "Everywhere": ("theme", "palette", "help", "back", "quit", ""),

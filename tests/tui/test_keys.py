@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 from pkgutil import iter_modules
 
 import pytest
+from textual.binding import Binding
 from textual.screen import Screen
 
 from sdtui.model.errors import UserError
 from sdtui.settings import Settings
 from sdtui.tui import keys
 from sdtui.tui import screens as folder
+from sdtui.tui.active_keys import _GROUPS
 from sdtui.tui.app import Dashboard
 from sdtui.tui.keys import KEYS, SCREENS, bindings, checked_keymap
 
 SOURCE = Path("/settings.toml")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "dashboard.md"
 
 
 def chosen(**remapped: str) -> dict[str, str]:
@@ -110,6 +114,22 @@ def test_every_action_is_there(where: keys.Where) -> None:
 def test_what_counts_everywhere_is_the_app_s() -> None:
     for each in KEYS:
         assert "everywhere" not in each.where or hasattr(Dashboard, f"action_{each.action}")
+
+
+def test_every_id_has_a_group_in_the_help() -> None:
+    words = {word for group in _GROUPS.values() for word in group}
+    assert {each.id.split(".")[0] for each in KEYS} <= words
+
+
+def test_the_document_lists_them_as_they_are() -> None:
+    rows = re.findall(r"^\| `([a-z.-]+)` \| (`.*`) \| (.*) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    written = {name: (keys, words) for name, keys, words in rows}
+    for each in KEYS:
+        keys, words = written[each.id]
+        assert [next(Binding.make_bindings([(key, "")])).key for key in re.findall("`(.*?)`", keys)] == each.key.split(
+            ","
+        )
+        assert each.words in words
 
 
 def screens() -> list[type[Screen[object]]]:
