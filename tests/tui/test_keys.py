@@ -13,7 +13,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from sdtui.model.errors import UserError
-from sdtui.settings import Settings
+from sdtui.settings import Settings, load
 from sdtui.tui import keys
 from sdtui.tui import screens as folder
 from sdtui.tui.active_keys import _GROUPS
@@ -126,10 +126,15 @@ def test_the_document_lists_them_as_they_are() -> None:
     written = {name: (keys, words) for name, keys, words in rows}
     for each in KEYS:
         keys, words = written[each.id]
-        assert [next(Binding.make_bindings([(key, "")])).key for key in re.findall("`(.*?)`", keys)] == each.key.split(
-            ","
-        )
+        bound = Binding.make_bindings([(",".join(re.findall("`(.*?)`", keys)), "")])
+        assert [binding.key for binding in bound] == each.key.split(",")
         assert each.words in words
+
+
+def test_the_document_s_example_is_taken(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(\[keys\].*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "settings.toml").write_text(example)
+    assert set(checked_keymap(load(tmp_path / "settings.toml"))) == {"run.start", "move.left", "batch.next"}
 
 
 def screens() -> list[type[Screen[object]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def test_the_least_that_a_theme_says(folder: Path) -> None:
     assert (theme.name, theme.dark, theme.ansi, problems) == ("mine", True, False, [])
     assert set(variable_defaults(theme)) == set(VARIABLES)
     assert set(variable_defaults(replace(theme, ansi=True))) > set(VARIABLES)
+
+
+def test_the_document_s_example_is_one(folder: Path) -> None:
+    document = Path(__file__).parents[2] / "docs" / "dashboard.md"
+    (example,) = re.findall(r"```toml\n(name = .*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    (folder / "mine.toml").write_text(example)
+    (theme,), problems = load_themes([folder])
+    assert (theme.variables, problems) == ({"running": "#e0af68"}, [])
 
 
 def test_no_folder_is_an_empty_one(tmp_path: Path) -> None:
