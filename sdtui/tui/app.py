@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
@@ -41,6 +42,7 @@ from sdtui.tui.messages import (
     TablesReady,
     Told,
 )
+from sdtui.tui.plain import Plain
 from sdtui.tui.screens.export import Export
 from sdtui.tui.screens.help import Help
 from sdtui.tui.screens.home import Home
@@ -112,6 +114,7 @@ class Dashboard(App[None]):
         self.comparer = Comparer(self.in_thread)
         self._followed: Path | None = None
         self._waiting: list[Path] = []
+        self._plain = Plain(enabled=not draws_unicode())
 
     def _set_themes(self) -> None:
         found = find_themes(self.opening.settings, os.environ)
@@ -126,6 +129,10 @@ class Dashboard(App[None]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Returns our own variables for themes that leave them out."""
         return variable_defaults(self.current_theme)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Returns what changes each line that is drawn: without Unicode, to ASCII."""
+        return [*super().get_line_filters(), *([self._plain] if self._plain.enabled else [])]
 
     def on_mount(self) -> None:
         """Shows the matrix, then looks at what takes longer."""

@@ -13,18 +13,27 @@ def over_ssh(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def draws_unicode(encoding: str | None = None, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the terminal shows Unicode's blocks and dots.
+    """Whether the terminal shows Unicode.
 
     Args:
         encoding: In which it is written to; ``None`` is that of standard error, on which the dashboard is drawn.
-        environ: ``LC_ALL`` overrides what Python assumes of a plain locale; ``TERM`` names kinds without such glyphs.
+        environ: Its locale counts where it names one; ``TERM`` names kinds without such glyphs.
     """
     if encoding is None:
         encoding = sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
-    locale = environ.get("LC_ALL", "").lower().replace("-", "")
-    if locale and "utf8" not in locale:
+    if environ.get("TERM") in ("dumb", "linux"):
         return False
-    return encoding.lower().startswith("utf") and environ.get("TERM") not in ("dumb", "linux")
+    return encoding.lower().startswith("utf") and _is_utf_8(environ)
+
+
+def _is_utf_8(environ: Mapping[str, str]) -> bool:
+    """Whether the locale is, or none is named: containers often name none.
+
+    Python sets ``LC_CTYPE`` to ``C.UTF-8`` in a plain locale (PEP 538), so that this value of it says nothing.
+    """
+    said = {name: value for name, value in environ.items() if (name, value) != ("LC_CTYPE", "C.UTF-8")}
+    locale = next(filter(None, map(said.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
+    return not locale or "utf8" in locale.lower().replace("-", "")
 
 
 def copied_words(text: str, environ: Mapping[str, str] = os.environ) -> str:

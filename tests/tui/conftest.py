@@ -22,7 +22,7 @@ H100 = Path(__file__).parents[1] / "fixtures" / "runs" / "20261124T230043Z-vm-h1
 
 @pytest.fixture(autouse=True)
 def _terminal(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    for variable in ("NO_COLOR", "LC_ALL", "SSH_CONNECTION", "SSH_TTY"):
+    for variable in ("NO_COLOR", "LC_ALL", "LC_CTYPE", "LANG", "SSH_CONNECTION", "SSH_TTY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))

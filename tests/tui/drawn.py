@@ -9,6 +9,8 @@ from textual.geometry import Region
 from textual.widget import Widget
 
 import sdtui.tui.widgets
+from sdtui.tui.plain import plain
+from sdtui.tui.terminal import draws_unicode
 from sdtui.tui.themes import variable_defaults
 
 STYLES = sorted(Path(sdtui.tui.widgets.__file__).parent.glob("*.tcss"))
@@ -32,7 +34,8 @@ class Drawn(App[None]):
 
 def text_of(widget: Widget) -> list[str]:
     """Returns what a widget shows, row by row."""
-    return [widget.render_line(y).text for y in range(widget.content_size.height)]
+    rows = [widget.render_line(y).text for y in range(widget.content_size.height)]
+    return rows if draws_unicode() else [plain(row) for row in rows]
 
 
 class Refreshed:

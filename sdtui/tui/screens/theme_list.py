@@ -13,7 +13,6 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from sdtui.tui.keys import bindings
-from sdtui.tui.terminal import draws_unicode
 
 if TYPE_CHECKING:
     from sdtui.tui.app import Dashboard
@@ -72,8 +71,7 @@ def _line(theme: Theme, width: int) -> Text:
     """Returns a theme's name and some of its colours, which say nothing that the name does not."""
     kind = "the terminal's" if theme.ansi else "dark" if theme.dark else "light"
     line = Text(f"{theme.name:<{width}}  {kind:<14}  ")
-    mark = "██" if draws_unicode() else "##"
     for name in _SWATCHES:
         colour = getattr(theme, name) or theme.primary
-        line.append(mark, Color.parse(colour).rich_color.name)
+        line.append("██", Color.parse(colour).rich_color.name)
     return line

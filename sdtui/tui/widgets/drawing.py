@@ -24,7 +24,7 @@ class Drawing(Widget):
     """Draws rows; a class of it says which in `draw`, and calls `redraw` when its data is another.
 
     Attributes:
-        unicode: Whether blocks and dots can be drawn; ASCII otherwise.
+        unicode: Whether a graph may be of blocks and dots; what else is not ASCII, `sdtui.tui.plain` makes so.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {

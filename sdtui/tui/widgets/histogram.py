@@ -58,27 +58,25 @@ class Histogram(Drawing):
     def _bars(self, bins: plot.Bins, wide: int, height: int) -> list[Row]:
         most = max(bins.counts)
         drawn = plot.bars(bins.counts, most, height, plot.BLOCKS if self.unicode else plot.ASCII_BLOCKS)
-        marked, plain = ("┤", "│") if self.unicode else ("+", "|")
         labels = [f"{most:,}", *[""] * (height - 1)]
         return [
-            ((f"{label:>{AXIS - 2}} {marked if label else plain}", "label"), (_widened(row, wide), "graph"))
+            ((f"{label:>{AXIS - 2}} {'┤' if label else '│'}", "label"), (_widened(row, wide), "graph"))
             for label, row in zip(labels, drawn, strict=True)
         ]
 
     def _axis(self, bins: plot.Bins, wide: int) -> list[Row]:
         columns = wide * len(bins.counts)
-        corner, rule, tick = ("└", "─", "┴") if self.unicode else ("+", "-", "^")
-        line = [rule] * columns
+        line = ["─"] * columns
         names: list[tuple[int, str]] = []
         for name, place in self._marks:
             if bins.begin <= place <= bins.end:
                 at = min(columns - 1, int((place - bins.begin) / ((bins.end - bins.begin) or 1) * columns))
-                line[at] = tick
+                line[at] = "┴"
                 names.append((at - len(name) // 2, name))
         last = f"{bins.end:.2f} {self._unit}"
         below = _placed([*names, (0, f"{bins.begin:.2f}"), (columns - len(last), last)], columns)
         return [
-            ((f"{'0':>{AXIS - 2}} {corner}", "label"), ("".join(line), "label")),
+            ((f"{'0':>{AXIS - 2}} └", "label"), ("".join(line), "label")),
             ((" " * AXIS, ""), (below, "label")),
             ((self._words(bins), "value"),),
         ]
@@ -87,7 +85,7 @@ class Histogram(Drawing):
         words = [f"{name} {place:.2f}" for name, place in self._marks]
         if bins.above:
             words.append(f"{bins.above} above {bins.end:.2f}")
-        return f"{' · ' if self.unicode else ', '}".join(words) + f" {self._unit}"
+        return f"{' · '.join(words)} {self._unit}"
 
 
 def _widened(row: str, wide: int) -> str:

@@ -24,7 +24,6 @@ _PAIRED = 76
 _LEAST_AROUND = 4
 """Rows beside those of the bars: name, progress, steps and state."""
 _GAP = " · "
-_ASCII = str.maketrans({"▶": ">", "✓": "+", "·": "-", "–": "-", "⚑": "!", "°": "", "…": "~"})
 
 
 class Live(Drawing):
@@ -48,12 +47,10 @@ class Live(Drawing):
         if run is None:
             return []
         if run.live is None or run.machine is None:
-            rows = _waiting(run, width)
-        elif height < _COMPACT:
-            rows = self._compact(run, run.live, run.machine, width, height)
-        else:
-            rows = self._graphs(run, run.live, run.machine, width, height)
-        return rows if self.unicode else [tuple((text.translate(_ASCII), part) for text, part in row) for row in rows]
+            return _waiting(run, width)
+        if height < _COMPACT:
+            return self._compact(run, run.live, run.machine, width, height)
+        return self._graphs(run, run.live, run.machine, width, height)
 
     # ------------------------------------------------------------------------------------------------- small sizes
 

@@ -18,7 +18,6 @@ _HEADER = 2
 _LABEL = range(14, 25)
 _COLUMN = range(21, 37)
 _GLYPHS = {"empty": "·", "unfit": "-", "queued": "◌", "running": "▶", "ok": " ", "ended": "✗"}
-_ASCII = {"·": ".", "◌": "o", "▶": ">", "…": "~", "✗": "x", "●": "*"}
 
 
 class Matrix(ScrollView, can_focus=True, inherit_bindings=False):
@@ -187,7 +186,7 @@ class Matrix(ScrollView, can_focus=True, inherit_bindings=False):
         left, right = "[]" if under else "  "
         mark = "●" if square.selected else _GLYPHS[square.kind]
         content = _fitted(square, self._column_width - 5)
-        return Segment(self._plain(f"{left}{mark} {content}{right} "), self._style(square, under))
+        return Segment(f"{left}{mark} {content}{right} ", self._style(square, under))
 
     def _style(self, square: Square, under: bool) -> Style:
         name = f"speedup-{square.level}" if square.level else square.kind
@@ -203,11 +202,6 @@ class Matrix(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _in_column(self, text: str) -> str:
         return set_cell_size(text, self._column_width - 1) + " "
-
-    def _plain(self, text: str) -> str:
-        if self.app.console.encoding.lower().startswith("utf"):
-            return text
-        return "".join(_ASCII.get(character, character) for character in text)
 
 
 def _fitted(square: Square, room: int) -> str:

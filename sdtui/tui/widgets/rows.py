@@ -14,11 +14,9 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from sdtui.tui.terminal import draws_unicode
 from sdtui.tui.widgets.drawing import Piece
 
 _CURSOR = ">"
-_ASCII = {"…": ".", "✓": "+", "✗": "x", "▶": ">", "◌": "o", "◐": "~", "⊘": "/", "●": "*", "×": "x", "·": "-"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,6 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002, textual's name
         super().__init__(id=id)
-        self._unicode = draws_unicode()
         self._heading = ""
         self._rows: tuple[Row, ...] = ()
 
@@ -131,11 +128,8 @@ class Rows(ScrollView, can_focus=True, inherit_bindings=False):
         return self._line([("  ", "plain"), *pieces], width, "plain")
 
     def _line(self, pieces: Sequence[Piece], width: int, rest: str) -> Strip:
-        segments = [Segment(self._plain(text), self._style(part)) for text, part in pieces]
+        segments = [Segment(text, self._style(part)) for text, part in pieces]
         return Strip(segments).adjust_cell_length(width, self._style(rest))
 
     def _style(self, part: str) -> Style:
         return self.get_component_rich_style(f"rows--{part}")
-
-    def _plain(self, text: str) -> str:
-        return text if self._unicode else "".join(_ASCII.get(character, character) for character in text)

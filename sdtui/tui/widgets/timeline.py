@@ -86,7 +86,6 @@ class Timeline(Drawing):
         """Writes each phase's name from where it began, as far as there is room for it."""
         begin, end = self._window
         room = max(1, width - AXIS)
-        mark = "▏" if self.unicode else "|"
         text = ""
         for band in self._bands:
             at = min(room - 1, max(0, int((band.begin - begin) / (end - begin) * room)))
@@ -95,7 +94,7 @@ class Timeline(Drawing):
                 continue
             wide = until - max(at, len(text))
             name = band.name if wide > _LEAST_NAME else ""
-            text = text[:at].ljust(at) + set_cell_size(mark + name, wide)
+            text = text[:at].ljust(at) + set_cell_size(f"▏{name}", wide)
         return ((f"{'phase':>{AXIS - 2}}  ", "label"), (text, "value"))
 
     def _seconds(self, width: int) -> Row:
@@ -106,4 +105,4 @@ class Timeline(Drawing):
 
     def _lengths(self) -> Row:
         words = " · ".join(f"{band.name} {band.end - band.begin:.1f} s" for band in self._bands)
-        return ((words if self.unicode else words.replace(" ·", ","), "value"),)
+        return ((words, "value"),)

@@ -62,11 +62,10 @@ class Graph:
         raster = _raster(unicode)
         top, dots = self._top(figures), height * raster.down
         spans = plot.area(figures, top, dots) if self.filled else plot.line(figures, top, dots)
-        marked, plain = ("┤", "│") if unicode else ("+", "|")
         known = self.top is not None or any(figure is not None for figure in figures)
         labels = plot.tick_texts(top, self.unit, height) if known else [""] * height
         return [
-            ((f"{label:>{AXIS - 2}} {marked if label else plain}", "label"), (line, self.part))
+            ((f"{label:>{AXIS - 2}} {'┤' if label else '│'}", "label"), (line, self.part))
             for label, line in zip(labels, raster.rows(spans, height), strict=True)
         ]
 
