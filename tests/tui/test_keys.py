@@ -9,6 +9,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import pytest
+from textual.app import App
 from textual.binding import Binding
 from textual.screen import Screen
 
@@ -114,6 +115,15 @@ def test_every_action_is_there(where: keys.Where) -> None:
 def test_what_counts_everywhere_is_the_app_s() -> None:
     for each in KEYS:
         assert "everywhere" not in each.where or hasattr(Dashboard, f"action_{each.action}")
+
+
+@pytest.mark.parametrize("where", [each for each in SCREENS if each not in keys.DIALOGS])
+def test_the_footer_has_room_in_80_columns(where: keys.Where) -> None:
+    app = App[None]()
+    shown = [binding for owner in (where, "everywhere") for binding in bindings(owner) if binding.show]
+    first = [next(iter(Binding.make_bindings([binding]))) for binding in shown]
+    words = " ".join(f"{app.get_key_display(binding)} {binding.description}" for binding in first)
+    assert len(words.replace("⏎", "enter")) <= 80, words
 
 
 def test_every_id_has_a_group_in_the_help() -> None:
