@@ -14,7 +14,6 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.filter import LineFilter
 from textual.screen import Screen
-from textual.worker import get_current_worker
 
 from sdtui import runs, settings
 from sdtui.catalog.load import Catalog
@@ -27,6 +26,7 @@ from sdtui.tui.active_keys import active_keys, grouped
 from sdtui.tui.commands import Runs, commands
 from sdtui.tui.comparing import Against, Comparer
 from sdtui.tui.draft import Draft, make_draft
+from sdtui.tui.hang_up import LastingDriver, on_hang_up
 from sdtui.tui.heading import LEAST, ended_words
 from sdtui.tui.keys import KEYS, bindings, checked_keymap
 from sdtui.tui.messages import (
@@ -50,6 +50,7 @@ from sdtui.tui.screens.theme_list import ThemeList
 from sdtui.tui.snapshot import CellView, RunView
 from sdtui.tui.terminal import announcement, copied_words, draws_unicode
 from sdtui.tui.themes import find_themes, variable_defaults
+from sdtui.tui.threads import Cancelled, in_thread
 
 _HERE = Path(__file__).parent
 
@@ -100,7 +101,9 @@ class Dashboard(App[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST[1], "-short"), (30, "-tall")]
 
     def __init__(self, opening: Opening) -> None:
-        super().__init__(ansi_color="NO_COLOR" in os.environ or None)  # native colours are removed, others made grey
+        super().__init__(
+            driver_class=LastingDriver, ansi_color="NO_COLOR" in os.environ or None
+        )  # native colours are removed, others made grey
         self.opening = opening
         self._set_themes()
         self._keys = checked_keymap(opening.settings)
@@ -134,12 +137,14 @@ class Dashboard(App[None]):
         """Returns what changes each line that is drawn: without Unicode, to ASCII."""
         return [*super().get_line_filters(), *([self._plain] if self._plain.enabled else [])]
 
+    def get_default_screen(self) -> Screen[None]:
+        """Returns the screen with the matrix: one below it would be laid out and painted too."""
+        return Home()
+
     def on_mount(self) -> None:
-        """Shows the matrix, then looks at what takes longer."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            loop.add_signal_handler(number, self.exit)
-        self.push_screen(Home())
+        """Looks at what takes longer once the matrix is painted."""
+        on_hang_up(self.exit)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         for problem in self._theme_problems:
             self.notify(problem, title="theme", severity="warning", timeout=15, markup=False)
         self.call_after_refresh(self._begin)
@@ -166,17 +171,15 @@ class Dashboard(App[None]):
             group: Of threads of which one runs at a time.
             function: Takes the arguments, ``post``, and ``cancelled`` where it is cancellable.
             arguments: Its first ones.
-            cancellable: Whether it asks if it is to end.
+            cancellable: Whether it asks if it is to end; the app ends without waiting for it.
             screen: Gets the messages, and ends the thread when it is closed; ``None`` is the app.
         """
         owner = screen or self
 
-        def work() -> None:
-            worker = get_current_worker()
-            more = (lambda: worker.is_cancelled,) if cancellable else ()
-            function(*arguments, owner.post_message, *more)
+        def work(cancelled: Cancelled) -> None:
+            function(*arguments, owner.post_message, *((cancelled,) if cancellable else ()))
 
-        owner.run_worker(work, group=group, exclusive=True, thread=True)
+        owner.run_worker(in_thread(work, lasting=cancellable), group=group, exclusive=True)
 
     @property
     def cells(self) -> dict[str, CellView]:
@@ -203,7 +206,7 @@ class Dashboard(App[None]):
         self._changed()
 
     def _look(self) -> None:
-        self.in_thread("look", bridge.look, self.draft.plan.device, self.draft.environments)
+        self.in_thread("look", bridge.look, self.draft.plan.device, self.draft.environments, cancellable=True)
 
     @property
     def torch(self) -> dict[str, str | None]:

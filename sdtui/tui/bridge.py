@@ -25,9 +25,9 @@ from sdtui.tui.messages import (
     RunLaunched,
 )
 from sdtui.tui.snapshot import CellView
+from sdtui.tui.threads import Cancelled
 
 Post = Callable[[Message], object]
-Cancelled = Callable[[], bool]
 
 VIEWS_PER_S = 4
 """How often a followed run is shown anew."""
@@ -118,8 +118,8 @@ def resume(folder: Path, retry: str | None, post: Post) -> None:
         post(RunLaunched(folder))
 
 
-def look(device: str, environments: Sequence[str], post: Post) -> None:
-    """Looks up the machine, the plan's device and its environments."""
+def look(device: str, environments: Sequence[str], post: Post, cancelled: Cancelled) -> None:
+    """Looks up the machine, the plan's device and its environments, which can take seconds."""
     from sdtui import environments as looking
     from sdtui import settings
     from sdtui.telemetry.machine import describe_machine
@@ -129,9 +129,11 @@ def look(device: str, environments: Sequence[str], post: Post) -> None:
         gpu = resolve_device(device, os.environ).gpu
         interpreters = looking.resolve(environments, settings.load())
     except UserError as error:
-        post(MachineSeen(describe_machine(None), (), str(error)))
+        seen = MachineSeen(describe_machine(None), (), str(error))
     else:
-        post(MachineSeen(describe_machine(gpu), interpreters))
+        seen = MachineSeen(describe_machine(gpu), interpreters)
+    if not cancelled():
+        post(seen)
 
 
 def find_choices(post: Post) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sdtui import runs, settings
-from sdtui.catalog.load import load_catalog
 from sdtui.telemetry.nvml import gpu_available
-from sdtui.tui.app import Dashboard, Opening
-from sdtui.tui.run_list import RunList
+
+if TYPE_CHECKING:
+    from sdtui.tui.app import Dashboard
 
 
 def open_dashboard(runs_dir: Path | None, mouse: bool = True) -> int:
@@ -59,15 +61,18 @@ def replay(name: str, speed: float, runs_dir: Path | None, mouse: bool) -> int:
 
 
 def _latest(where: Path) -> Path:
+    from sdtui.tui.run_list import RunList
+
     live = RunList(where).look_at_live()
     return live[0].folder if live else runs.find(where, "last")
 
 
 def _open(runs_dir: Path | None, run: Path | None, replay_speed: float | None, mouse: bool) -> int:
     chosen = settings.load()
-    where = settings.runs_dir(runs_dir, chosen)
-    gpu = gpu_available(os.environ)
-    app = Dashboard(Opening(where, load_catalog(settings.config_dir()), gpu, run, replay_speed, settings=chosen))
+    gc.disable()  # what is imported stays: looking for garbage in it takes a tenth of the start, and of the end
+    app = _make(settings.runs_dir(runs_dir, chosen), chosen, run, replay_speed)
+    gc.freeze()
+    gc.enable()
     try:
         app.run(mouse=mouse and chosen.mouse)
         _say_what_goes_on(app, f" --runs-dir {shlex.quote(str(runs_dir))}" if runs_dir else "")
@@ -75,6 +80,14 @@ def _open(runs_dir: Path | None, run: Path | None, replay_speed: float | None, m
         if error.errno != errno.EIO:  # the terminal is gone
             raise
     return app.return_code or 0
+
+
+def _make(where: Path, chosen: settings.Settings, run: Path | None, replay_speed: float | None) -> Dashboard:
+    from sdtui.catalog.load import load_catalog
+    from sdtui.tui.app import Dashboard, Opening
+
+    catalog = load_catalog(settings.config_dir())
+    return Dashboard(Opening(where, catalog, gpu_available(os.environ), run, replay_speed, chosen))
 
 
 def _say_what_goes_on(app: Dashboard, where: str) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from rich.style import Style
 
 from sdtui.model.errors import UserError
-from sdtui.tui.bridge import Cancelled, Post
+from sdtui.tui.bridge import Post
 from sdtui.tui.messages import LiveRunsFound, PageLaidOut, ReportRead, RunDeleted, RunsCompared, RunsListed, Told
 from sdtui.tui.run_list import RunList
+from sdtui.tui.threads import Cancelled
 
 LOOK_S = 2.0
 """How often the list is looked at again."""

@@ -15,6 +15,7 @@ from sdtui import runs
 from sdtui.records import SittingRecord
 from sdtui.tui import bridge
 from sdtui.tui.messages import MachineSeen
+from sdtui.tui.threads import Cancelled
 
 GOLDEN = Path(__file__).parent / "golden"
 H100 = Path(__file__).parents[1] / "fixtures" / "runs" / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
@@ -37,7 +38,7 @@ def _recorded() -> SittingRecord:
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine that is looked up is the one of a recorded run, whatever the tests run on."""
 
-    def look(device: str, environments: Sequence[str], post: bridge.Post) -> None:
+    def look(device: str, environments: Sequence[str], post: bridge.Post, cancelled: Cancelled) -> None:
         machine = _recorded().started.machine
         seen = machine if device != "cpu" else dataclasses.replace(machine, gpu=None)
         current = _recorded().started.environments[0]

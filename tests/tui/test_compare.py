@@ -37,7 +37,7 @@ def several(tmp_path: Path) -> Path:
 
 
 def square(app: Dashboard, slot: Slot = TXT2IMG) -> Square:
-    home = app.screen_stack[1]
+    home = app.screen_stack[0]
     assert isinstance(home, Home)
     return next(each for row in home.matrix.board.rows for each in row.squares if each.slot == slot)
 

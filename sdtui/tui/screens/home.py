@@ -62,7 +62,7 @@ class Home(Screen[None]):
         """Shows what is known so far."""
         self.matrix.focus()
         self.query_one("#filter").display = False
-        self.show()
+        self._show()
 
     @property
     def matrix(self) -> Matrix:
@@ -73,8 +73,10 @@ class Home(Screen[None]):
 
     def show(self) -> None:
         """Draws what has changed."""
-        if not self.is_mounted:
-            return
+        if self.is_mounted:
+            self._show()
+
+    def _show(self) -> None:
         if self.batch_size is not None and self.batch_size not in self.app.draft.batch_sizes:
             self.batch_size = self.app.draft.batch_sizes[0]
         board = make_board(self.app.draft, self.app.cells, self.app.torch, self.batch_size, self.wanted)
