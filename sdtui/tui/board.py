@@ -82,22 +82,31 @@ def make_board(
         cells: What is known of cells, by id: of the run that is shown, else of earlier ones.
         torch: Full version by environment, as far as it is known.
         batch_size: The one that is shown; ``None`` shows all, a row each.
-        wanted: Text that a row's or column's name must hold, in any case; empty shows all.
+        wanted: Words that names of pipelines, or of modes and environments, must hold, in any case; empty shows all.
     """
     sizes = draft.batch_sizes if batch_size is None else (batch_size,)
-    columns = draft.columns
-    rows = [(pipeline, size) for pipeline in draft.pipelines for size in sizes]
-    if wanted:
-        matching = [row for row in rows if wanted.lower() in _row_name(draft, row[0])]
-        by_mode = tuple(column for column in columns if wanted.lower() in column.mode.lower())
-        rows, columns = (matching, columns) if matching else (rows, by_mode or columns)
+    headers = dict(zip(draft.columns, _headers(draft, draft.columns, torch), strict=True))
+    pipelines, columns = _matching(draft, headers, wanted)
+    rows = [(pipeline, size) for pipeline in pipelines for size in sizes]
     return Board(
-        _headers(draft, columns, torch), tuple(_row(draft, columns, cells, *row, len(sizes) > 1) for row in rows)
+        tuple(headers[column] for column in columns),
+        tuple(_row(draft, columns, cells, *row, len(sizes) > 1) for row in rows),
     )
 
 
-def _row_name(draft: Draft, pipeline: str) -> str:
-    return f"{pipeline} {draft.catalog.pipelines[pipeline].label}".lower()
+def _matching(
+    draft: Draft, headers: Mapping[Column, tuple[str, str]], wanted: str
+) -> tuple[tuple[str, ...], tuple[Column, ...]]:
+    """Filters by words: each is looked for in the pipelines and, where none has it, in modes and environments."""
+    pipelines, columns = draft.pipelines, draft.columns
+    for word in wanted.lower().split():
+        rows = tuple(name for name in pipelines if word in f"{name} {draft.catalog.pipelines[name].label}".lower())
+        named = {column: " ".join((column.mode, column.environment, *headers[column])).lower() for column in columns}
+        if rows:
+            pipelines = rows
+        else:
+            columns = tuple(column for column in columns if word in named[column])
+    return (pipelines, columns) if columns else ((), ())
 
 
 def _headers(draft: Draft, columns: tuple[Column, ...], torch: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:

@@ -15,15 +15,18 @@ from typing import Any
 from textual.message import Message
 
 from sdtui import runs
+from sdtui.catalog.load import Catalog
 from sdtui.model.errors import UserError
 from sdtui.tui.messages import (
     ChoicesFound,
     LaunchRefused,
     MachineSeen,
+    PlansFound,
     ResultsFound,
     RunChanged,
     RunLaunched,
 )
+from sdtui.tui.offers import plan_files
 from sdtui.tui.snapshot import CellView
 from sdtui.tui.threads import Cancelled
 
@@ -136,7 +139,17 @@ def look(device: str, environments: Sequence[str], post: Post, cancelled: Cancel
         post(seen)
 
 
-def find_choices(post: Post) -> None:
+def find_plans(folder: Path, catalog: Catalog, gpu: bool, post: Post, cancelled: Cancelled) -> None:
+    """Posts the plan files of a folder."""
+    found = []
+    for offer in plan_files(folder, catalog, gpu):
+        if cancelled():
+            return
+        found.append(offer)
+    post(PlansFound(tuple(found)))
+
+
+def find_choices(post: Post, cancelled: Cancelled) -> None:  # noqa: ARG001, nobody waits for it
     """Looks for GPUs that can be used, and for the environments that the settings name."""
     from sdtui import settings
     from sdtui.telemetry.devices import visible

@@ -53,7 +53,7 @@ def facts_of(result: Result) -> tuple[Fact, ...]:
         *(Fact("precision", precision.said(reached)) for _, reached in precision.reached(result)),
         *_check(result),
         *(Fact("flag", str(flag), warning=True) for flag in result.flags),
-        Fact("docs page", page_figures(result.spec)),
+        Fact("docs page", page_figures(result.spec, result.torch)),
         Fact("run", str(result.run.path)),
     ]
     return tuple(fact for fact in found if fact.words)

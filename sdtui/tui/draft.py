@@ -86,10 +86,11 @@ class Draft:
 
     @property
     def name(self) -> str:
-        """What the plan is called: a preset's name, a file's, or ``run 1a2b3c`` where it is a run's."""
+        """What the plan is called: a preset's name, a file's, or that of a run or other folder whose plan it is."""
         path = Path(self.source)
         run = re.fullmatch(r"\d{8}T\d{6}Z-.*-([0-9a-f]{6})", path.parent.name)
-        return f"run {run[1]}" if run and path.name == PLAN else path.name
+        folder = f"run {run[1]}" if run else path.parent.name
+        return (folder if path.name == PLAN else "") or path.name
 
     def toggled(self, slots: Iterable[Slot]) -> Draft:
         """Returns the draft with these slots chosen, or, where all of them are, not chosen."""

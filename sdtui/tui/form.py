@@ -9,10 +9,9 @@ from typing import Literal
 
 from rich.cells import set_cell_size
 
+from sdtui.tui.widgets.drawing import Piece, Row
+
 Kind = Literal["text", "choice", "tick"]
-Piece = tuple[str, str]
-"""A text and its style's name."""
-Row = tuple[Piece, ...]
 
 _UNDER = ("label", "value", "own", "note", "chosen")
 PARTS = ("heading", "changed", "wrong", *_UNDER, *(f"{part}-at" for part in _UNDER))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rich.text import Text
 
 from sdtui import runs
 from sdtui.display import duration
-from sdtui.tui.draft import Draft
+from sdtui.tui.board import Board
+from sdtui.tui.draft import AXES, Draft
 from sdtui.tui.messages import MachineSeen
+from sdtui.tui.options import FIELDS, as_text
 from sdtui.tui.snapshot import RunView
 
 LEAST = (60, 16)
@@ -18,24 +21,45 @@ LEAST = (60, 16)
 _GAP = " · "
 
 
-def top_line(draft: Draft, seen: MachineSeen | None, run: RunView | None) -> Text:
-    """Returns GPU, driver, torch and plan in one line, and the run where one is shown."""
-    plan = draft.plan
+def top_line(draft: Draft, seen: MachineSeen | None, run: RunView | None, width: int) -> Text:
+    """Returns GPU, driver, torch, plan and the options that differ from it, in one line.
+
+    Where there is not room for all, the driver is left out, then the end is cut off.
+    """
     machine = (run.machine if run else None) or (seen.machine if seen else None)
-    parts = [machine.device_name if machine else "…"]
-    if machine and machine.gpu and machine.gpu.driver:
-        parts.append(f"driver {machine.gpu.driver}")
-    torch = next((version for version in run.torch.values() if version), None) if run else None
-    if seen and not torch:
-        torch = next((each.packages.get("torch") for each in seen.environments), None)
-    if torch:
-        parts.append(f"torch {torch}")
-    name = draft.source.rsplit("/", 2)[-2] if "/" in draft.source else draft.source
-    parts += [f"plan {name}", plan.scale, plan.device]
-    line = Text(" ")
-    line.append("sdtui", style="bold")
-    line.append("  " + _GAP.join(parts))
-    return line
+    device = re.sub(r"^NVIDIA ", "", machine.device_name) if machine else "looking at the machine …"
+    driver = f"driver {machine.gpu.driver}" if machine and machine.gpu and machine.gpu.driver else ""
+    torch = _torch(seen, run)
+    plan = f"plan {draft.name}" + (f" with {changed_words(draft)}" if changed_words(draft) else "")
+    scale = "tiny scale" if draft.plan.scale == "tiny" and "scale" not in draft.overrides else ""
+    words = [device, driver, f"torch {torch}" if torch else "", plan, scale]
+    room = width - len(" sdtui  ")
+    line = _joined(words)
+    if len(line) > room:
+        words[1] = ""
+        line = _joined(words)
+    return Text(" ").append("sdtui", style="bold").append("  " + cut(line, room))
+
+
+def changed_words(draft: Draft) -> str:
+    """Says which options differ from the plan's own: ``steps 20, cold on``; what the matrix shows is seen there."""
+    changed = [(key, value) for key, value in draft.overrides.items() if key not in AXES]
+    return ", ".join(f"{FIELDS[key].label} {as_text(key, value)}" for key, value in changed)
+
+
+def cut(line: str, width: int) -> str:
+    """Returns a line that fits, ended by an ellipsis where it was cut off."""
+    return line if len(line) <= width else line[: max(0, width - 1)].rstrip(" ·") + "…"
+
+
+def _torch(seen: MachineSeen | None, run: RunView | None) -> str | None:
+    versions = [*run.torch.values()] if run else []
+    versions += [each.packages.get("torch") for each in seen.environments] if seen else []
+    return next((version for version in versions if version), None)
+
+
+def _joined(words: Iterable[str]) -> str:
+    return _GAP.join(filter(None, words))
 
 
 def run_line(run: RunView) -> Text:
@@ -58,7 +82,7 @@ def ended_words(run: RunView) -> str:
     return f"run {runs.short(run.folder)}{device} is {run.state}{reason}: {cells} in {duration(run.elapsed_s)}"
 
 
-def batch_strip(draft: Draft, shown: int | None, wanted: str) -> Text:
+def batch_strip(draft: Draft, shown: int | None) -> Text:
     """Returns the batch sizes, the one that is shown in brackets, and how many cells are chosen."""
     line = Text(" batch size ")
     for size in (*draft.batch_sizes, None):
@@ -67,20 +91,19 @@ def batch_strip(draft: Draft, shown: int | None, wanted: str) -> Text:
     count = len(draft.chosen)
     if count:
         line.append(f"   ● {count} selected", style="bold")
-    if wanted:
-        line.append(f"   / {wanted}")
     return line
 
 
-def first_words(key: Callable[[str], str]) -> Text:
-    """Returns what a first start says of itself; ``key`` writes the key of an id of `sdtui.tui.keys`."""
-    return Text(
-        f"\n Each square is a pipeline in one mode: {key('select.cell')} selects it, {key('select.row')} and"
-        f" {key('select.column')} its row and column, {key('batch.next')} the batch size.\n"
-        f" {key('run.start')} measures what is selected, in random weights: no download, no account; the figures land"
-        f" in the table.\n {key('plan.preset')} takes a preset, {key('plan.options')} sets options,"
-        f" {key('export')} writes the report, {key('help')} lists every key.",
-    )
+def filter_words(draft: Draft, board: Board, wanted: str) -> str:
+    """Says what a filter leaves: ``   / if: 2 of 6 pipelines``; empty without one."""
+    if not wanted.strip():
+        return ""
+    rows, columns = len({row.pipeline for row in board.rows}), len(board.headers)
+    if not rows:
+        return f"   / {wanted}: matches nothing"
+    left = f"{rows} of {len(draft.pipelines)} pipelines" if rows < len(draft.pipelines) else ""
+    of_columns = f"{columns} of {len(draft.columns)} columns" if columns < len(draft.columns) else ""
+    return f"   / {wanted}: {', '.join(filter(None, (left, of_columns))) or 'matches all'}"
 
 
 def too_small(width: int, height: int, run: RunView | None, key: Callable[[str], str]) -> Text:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from sdtui.check import Check
 from sdtui.flags import Flag
 from sdtui.model.cell import Cell, Slot
 from sdtui.model.machine import Machine
@@ -31,6 +32,7 @@ class CellView:
         reason: Why it did not end ok, in one line.
         flags: What makes its figures less sure.
         summary: Its figures; ``None`` while it has no ending.
+        check: Of its output; ``None`` of ``no-compile`` itself, and where it was not judged.
         torch: Full version that it was measured with; ``None`` where it is not known.
         device: GPU model, or the CPU's name.
         run: Folder of the run that it is of.
@@ -46,6 +48,7 @@ class CellView:
     reason: str = ""
     flags: tuple[Flag, ...] = ()
     summary: CellSummary | None = None
+    check: Check | None = None
     torch: str | None = None
     device: str = ""
     run: Path | None = None

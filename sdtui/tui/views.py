@@ -120,7 +120,8 @@ class RunReducer:
             return
         check = check_output(self.record, record)
         differs = [Flag("differs", check.reason)] if check and check.verdict == "failed" else []
-        self._cells[cell] = replace(before, flags=(*differs, *(f for f in before.flags if f.name != "differs")))
+        others = (flag for flag in before.flags if flag.name != "differs")
+        self._cells[cell] = replace(before, flags=(*differs, *others), check=check)
 
     def _is_single(self, record: CellRecord) -> bool:
         return self.record.processes == 1 and not record.others
@@ -186,7 +187,7 @@ def finished_view(run: RunRecord, record: CellRecord, judged: bool = True) -> Ce
     Args:
         run: The cell's.
         record: With its samples, where flags are wanted.
-        judged: Whether it gets flags.
+        judged: Whether it gets flags, and its output a verdict.
     """
     from sdtui.report.detail import ending
 
@@ -205,6 +206,7 @@ def finished_view(run: RunRecord, record: CellRecord, judged: bool = True) -> Ce
         reason=result.reason,
         flags=_flags(result, summary) if judged else (),
         summary=summary,
+        check=check_output(run, record) if judged else None,
         torch=result.torch,
         device=result.device,
         run=run.path,

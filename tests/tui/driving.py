@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from drawn import text_of
 from textual.pilot import Pilot
 
 from sdtui import settings
 from sdtui.catalog.load import load_catalog
 from sdtui.settings import Settings
 from sdtui.tui.app import Dashboard, Opening
+from sdtui.tui.widgets.drawing import Drawing
 
 PROJECT = Path(__file__).parents[2]
 RECORDED = PROJECT / "tests" / "fixtures" / "runs"
@@ -64,5 +66,6 @@ def notices(app: Dashboard) -> list[str]:
 
 
 def shown(app: Dashboard, selector: str) -> str:
-    """Returns what a label or a block of lines says."""
-    return str(app.screen.query_one(selector).render())
+    """Returns what a label or a block of lines says; of a drawing, as one paragraph."""
+    widget = app.screen.query_one(selector)
+    return " ".join(" ".join(text_of(widget)).split()) if isinstance(widget, Drawing) else str(widget.render())

@@ -73,7 +73,7 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
 @pytest.mark.timeout(2 * DEADLINE_S)
 def test_a_run_by_keys_outlives_its_terminal_and_is_exported(tmux: Tmux, tmp_path: Path) -> None:
     tmux.start()
-    tmux.wait_for("SD - controlnet", "torch ", "tiny · cpu")
+    tmux.wait_for("SD - controlnet", "torch ", "tiny scale")
     tmux.press("Space")
     tmux.wait_for("● 1 selected")
     tmux.press("r")

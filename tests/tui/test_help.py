@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from driving import shown
 from recorded import DOCS, copy_runs, said, until
 from textual.command import CommandPalette
 from textual.pilot import Pilot
@@ -87,7 +88,7 @@ async def test_keys_are_in_ascii_where_there_is_no_more(tmp_path: Path, monkeypa
 
 async def test_what_screens_say_of_keys_follows(tmp_path: Path) -> None:
     async with opened(tmp_path, keys={"run.start": "f5", "run.skip": "ctrl+s", "back": "f12"}) as (pilot, app):
-        assert "f5 measures what is selected" in str(app.screen.query_one("#detail", Static).content)
+        assert "f5 measures what is selected" in shown(app, "#detail")
         await pilot.press("p")
         assert app.screen.query_one("#presets").border_subtitle == "enter takes it · f12 leaves"
 

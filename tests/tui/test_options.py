@@ -33,7 +33,7 @@ def dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dashboard:
     found = ChoicesFound(
         {"cuda:0": "NVIDIA A100", "cuda:1": "NVIDIA H100"}, {"current": "here", "nightly": "/n/python"}
     )
-    monkeypatch.setattr(bridge, "find_choices", lambda post: post(found))
+    monkeypatch.setattr(bridge, "find_choices", lambda post, cancelled: post(found))
     return Dashboard(Opening(tmp_path, CATALOG, gpu=True))
 
 
@@ -122,6 +122,7 @@ async def test_options_are_typed_and_taken(dashboard: Dashboard) -> None:
     async with dashboard.run_test(size=(80, 24)) as pilot:
         await _open(dashboard, pilot, "down", "down", "down", "down", "tab", "2", "0")
         await pilot.press("enter")
+        await pilot.pause()
 
         assert isinstance(dashboard.screen, Home)
         assert dashboard.draft.overrides == {"steps": 20}
@@ -135,6 +136,7 @@ async def test_a_wrong_value_is_said_beside_it_and_nothing_is_lost(dashboard: Da
         await pilot.press("0", "down", "6", "4")
         await _go(screen, pilot, "trace")
         await pilot.press("enter")
+        await pilot.pause()
 
         assert dashboard.screen is screen
         assert screen.form.item.label == "steps"
@@ -144,6 +146,7 @@ async def test_a_wrong_value_is_said_beside_it_and_nothing_is_lost(dashboard: Da
         assert any(line.startswith("✗ steps") and "0 is too small; the least is 1" in line for line in drawn)
 
         await pilot.press("backspace", "5", "enter")
+        await pilot.pause()
         assert dashboard.draft.overrides == {"steps": 5, "size": 64}
 
 
@@ -155,6 +158,7 @@ async def test_devices_and_environments_are_those_found(dashboard: Dashboard) ->
 
         await _go(screen, pilot, "nightly")
         await pilot.press("space", "enter")
+        await pilot.pause()
         assert dashboard.draft.overrides == {"device": "cuda:1", "environments": ["current", "nightly"]}
         assert len(dashboard.draft.columns) == 4
 
@@ -164,6 +168,7 @@ async def test_the_plans_own_value_is_no_change(dashboard: Dashboard) -> None:
         screen = await _open(dashboard, pilot, "right", "left")
         await _go(screen, pilot, "bf16")
         await pilot.press("space", "space", "enter")
+        await pilot.pause()
 
         assert dashboard.draft.overrides == {}
 
@@ -178,6 +183,7 @@ async def test_reset_and_escape(dashboard: Dashboard) -> None:
         screen = await _open(dashboard, pilot)
         await _go(screen, pilot, "steps")
         await pilot.press("ctrl+r", "enter")
+        await pilot.pause()
         assert dashboard.draft.overrides == {}
 
 
@@ -194,6 +200,7 @@ async def test_the_mouse_chooses_ticks_and_goes_to_a_text(dashboard: Dashboard) 
         for label, x in (("dtype", 26), ("xformers", 4), ("prompt", 20)):
             assert await pilot.click("#drawn", offset=(places[label].x + x, places[label].y))
         await pilot.press("f", "o", "x", "enter")
+        await pilot.pause()
 
         assert dashboard.draft.overrides == {
             "dtype": "bfloat16",

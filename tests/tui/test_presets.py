@@ -67,6 +67,7 @@ async def test_enter_takes_a_plan_file_and_selects_its_cells(folder: Path) -> No
         await pilot.press("p")
         await dashboard.workers.wait_for_complete()
         await pilot.press("j", "j", "j", "enter")
+        await pilot.pause()
 
         assert isinstance(dashboard.screen, Home)
         assert [str(slot) for slot in dashboard.draft.chosen] == [
@@ -105,6 +106,7 @@ async def test_a_file_that_went_wrong_meanwhile_is_one_toast(folder: Path) -> No
         await dashboard.workers.wait_for_complete()
         (folder / "mine.toml").write_text("steps = 0")
         await pilot.press("j", "j", "j", "enter")
+        await pilot.pause()
 
         assert dashboard.draft.source == "docs"
         assert [note.message for note in dashboard._notifications] == [

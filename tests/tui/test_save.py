@@ -111,6 +111,7 @@ async def test_a_file_that_cannot_be_written_is_said_in_the_dialog(dashboard: Da
         for typed, said in ((" ", "name a file to write to"), (str(tmp_path), f"{tmp_path}: is a folder; name")):
             screen.query_one("#path").value = typed
             await pilot.press("enter")
+            await pilot.pause()
             assert said in str(screen.query_one("#notice").render())
         screen.query_one("#path").value = "no/folder.toml"
         await pilot.press("enter")

@@ -14,9 +14,9 @@ from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
 from sdtui.tui import asking
 from sdtui.tui.board import make_board
-from sdtui.tui.detail import describe
+from sdtui.tui.detail import describe, first_words, no_match
 from sdtui.tui.exporting import subject_of
-from sdtui.tui.heading import batch_strip, first_words, run_line, too_small, top_line
+from sdtui.tui.heading import batch_strip, filter_words, run_line, too_small, top_line
 from sdtui.tui.keys import bindings
 from sdtui.tui.screens.compare import Compare
 from sdtui.tui.screens.export import Export
@@ -24,6 +24,7 @@ from sdtui.tui.screens.options import Options
 from sdtui.tui.screens.presets import Presets
 from sdtui.tui.screens.save import Save
 from sdtui.tui.snapshot import RunView
+from sdtui.tui.widgets.detail import Detail
 from sdtui.tui.widgets.lines import Lines
 from sdtui.tui.widgets.live import Live
 from sdtui.tui.widgets.matrix import Matrix
@@ -53,9 +54,11 @@ class Home(Screen[None]):
         with Container(id="body"):
             yield Matrix(id="matrix")
             yield Live(id="live")
-            yield Lines(id="detail")
+            yield Detail(id="detail")
         yield Lines(id="run")
-        yield Input(id="filter", placeholder="pipeline or mode", compact=True)
+        asked = Input(id="filter", placeholder="pipelines, modes, environments: parts of their names", compact=True)
+        asked.cursor_blink = False
+        yield asked
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -79,18 +82,19 @@ class Home(Screen[None]):
     def _show(self) -> None:
         if self.batch_size is not None and self.batch_size not in self.app.draft.batch_sizes:
             self.batch_size = self.app.draft.batch_sizes[0]
-        board = make_board(self.app.draft, self.app.cells, self.app.torch, self.batch_size, self.wanted)
-        self.matrix.board = self.app.comparer.shown_on(board, self.app.draft)
-        self.query_one("#top", Lines).show(top_line(self.app.draft, self.app.machine, self.app.run_view))
-        self.query_one("#strip", Lines).show(
-            batch_strip(self.app.draft, self.batch_size, self.wanted).append(self.app.comparer.words, style="bold")
-        )
+        draft, comparer = self.app.draft, self.app.comparer
+        board = make_board(draft, self.app.cells, self.app.torch, self.batch_size, self.wanted)
+        self.matrix.board = comparer.shown_on(board, draft)
+        self.query_one("#top", Lines).show(top_line(draft, self.app.machine, self.app.run_view, self.size.width))
+        strip = batch_strip(draft, self.batch_size).append(filter_words(draft, board, self.wanted))
+        self.query_one("#strip", Lines).show(strip.append(comparer.words, style="bold"))
         self._show_run()
         self._show_detail()
 
     def on_resize(self) -> None:
-        """Says what a terminal lacks that is too small for the matrix."""
+        """Fits the lines to the width, and says what a terminal lacks that is too small for the matrix."""
         self.query_one("#small", Lines).show(too_small(*self.size, self.app.run_view, self.app.key_of))
+        self.show()
 
     def _show_run(self) -> None:
         run = self.app.run_view
@@ -101,13 +105,16 @@ class Home(Screen[None]):
             self.query_one(Live).show(run)
 
     def _show_detail(self) -> None:
-        square = self.matrix.square
-        detail = self.query_one("#detail", Lines)
-        if square is None or (not self.app.results and self.app.run_view is None and not self.app.draft.selected):
-            detail.show(first_words(self.app.key_of))
+        square, detail = self.matrix.square, self.query_one(Detail)
+        is_new = not self.app.results and self.app.run_view is None and not self.app.draft.selected
+        described = [first_words(self.app.key_of)] if is_new else []
+        if square is None:
+            described = [no_match(self.wanted, self.app.key_of)]
         else:
-            compared = self.app.comparer.told(self.app.draft.cells.get(square.slot))
-            detail.show(describe(self.app.draft, self.app.cells, square.slot, compared))
+            draft, cells, key = self.app.draft, self.app.cells, self.app.key_of
+            compared = self.app.comparer.told(draft.cells.get(square.slot))
+            described.append(describe(draft, cells, square.slot, key, compared, self.app.torch))
+        detail.show(*described)
 
     def on_matrix_moved(self) -> None:
         """Tells of the square under the cursor."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
-from textual import work
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 from textual.widgets import Footer
@@ -54,11 +53,7 @@ class Options(ModalScreen[Draft | None]):
     def on_mount(self) -> None:
         """Shows what is typed so far, and looks for devices and environments."""
         self._show()
-        self._find_choices()
-
-    @work(thread=True)
-    def _find_choices(self) -> None:
-        bridge.find_choices(self.post_message)
+        self.app.in_thread("choices", bridge.find_choices, cancellable=True, screen=self)
 
     def on_choices_found(self, message: ChoicesFound) -> None:
         """Offers the devices and environments that there are."""

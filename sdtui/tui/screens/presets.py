@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
-from textual import work
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from sdtui.tui import bridge
 from sdtui.tui.keys import bindings
 from sdtui.tui.messages import PlansFound
-from sdtui.tui.offers import Offer, plan_files, presets
+from sdtui.tui.offers import Offer, presets
 
 if TYPE_CHECKING:
     from sdtui.tui.app import Dashboard
@@ -46,12 +46,8 @@ class Presets(ModalScreen[str | None]):
     def on_mount(self) -> None:
         """Begins with the plan that is shown."""
         self._add(presets(self.app.opening.catalog, self.app.opening.gpu))
-        self._find_plans()
-
-    @work(thread=True)
-    def _find_plans(self) -> None:
-        opening = self.app.opening
-        self.post_message(PlansFound(tuple(plan_files(Path(), opening.catalog, opening.gpu))))
+        known = self.app.opening.catalog, self.app.opening.gpu
+        self.app.in_thread("plans", bridge.find_plans, Path(), *known, cancellable=True, screen=self)
 
     def on_plans_found(self, message: PlansFound) -> None:
         """Adds the plan files."""

@@ -80,7 +80,7 @@ class Save(ModalScreen[None]):
     def _write(self, replace: bool) -> None:
         path = self._target()
         if path is not None:
-            self.run_worker(lambda: write_plan(self._plan, path, replace, self.post_message), thread=True)
+            self.app.in_thread("save", write_plan, self._plan, path, replace, screen=self)
 
     def on_plan_written(self, message: PlanWritten) -> None:
         """Says where it lies and what runs it."""

@@ -12,8 +12,8 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.widgets import Input
 
-from sdtui.tui.form import LABEL, PARTS, Item, Place, Row, Section, choice_at, lay_out, stepped
-from sdtui.tui.widgets.drawing import Drawing
+from sdtui.tui.form import LABEL, PARTS, Item, Place, Section, choice_at, lay_out, stepped
+from sdtui.tui.widgets.drawing import Drawing, Row
 
 _WIDE = 140
 """Columns from which all columns of sections stand side by side."""

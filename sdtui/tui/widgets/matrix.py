@@ -164,10 +164,7 @@ class Matrix(ScrollView, can_focus=True, inherit_bindings=False):
         """Draws one line of what is visible."""
         width = self.size.width
         if y < _HEADER:
-            label, texts = ("Pipeline" if y else ""), [header[y] for header in self.board.headers]
-            style = self.get_component_rich_style("matrix--header")
-            cells = [Segment(self._in_column(f"  {text}"), style) for text in texts]
-            return self._line(Segment(self._in_label(label), style), cells, width)
+            return self._header_line(y, width)
         index = y - _HEADER + round(self.scroll_y)
         if index >= len(self.board.rows):
             return Strip.blank(width, self.rich_style)
@@ -176,6 +173,16 @@ class Matrix(ScrollView, can_focus=True, inherit_bindings=False):
         label_style = self.get_component_rich_style("matrix--label" if leads else "matrix--header")
         cells = [self._cell(square, (index, column)) for column, square in enumerate(row.squares)]
         return self._line(Segment(self._in_label(row.label, row.mark), label_style), cells, width)
+
+    def _header_line(self, y: int, width: int) -> Strip:
+        """Draws a line of the header; on its second, arrows point to columns that are out of sight."""
+        style = self.get_component_rich_style("matrix--header")
+        before = "←" if y and self.scroll_x > 0 else " "
+        after = "→" if y and self.virtual_size.width - self.scroll_x > width else ""
+        label = self._in_label("Pipeline" if y else "")[:-1] + before
+        cells = [Segment(self._in_column(f"  {header[y]}"), style) for header in self.board.headers]
+        line = self._line(Segment(label, style), cells, width - len(after))
+        return Strip([*line, Segment(after, style)]) if after else line
 
     def _line(self, label: Segment, cells: list[Segment], width: int) -> Strip:
         scrolled = Strip(cells).crop(round(self.scroll_x), round(self.scroll_x) + width - self._label_width)
@@ -201,7 +208,8 @@ class Matrix(ScrollView, can_focus=True, inherit_bindings=False):
         return f"{set_cell_size(text, self._label_width - len(mark) - 1)}{mark} "
 
     def _in_column(self, text: str) -> str:
-        return set_cell_size(text, self._column_width - 1) + " "
+        room = self._column_width - 1
+        return set_cell_size(text if cell_len(text) <= room else set_cell_size(text, room - 1) + "…", room) + " "
 
 
 def _fitted(square: Square, room: int) -> str:
