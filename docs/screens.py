@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from sdtui.tui.views import RunReducer  # noqa: E402
 RESULTS = ROOT / "docs" / "results"
 RUN = RESULTS / "2026-11-24-h100-docs-batch-1"
 OUT = ROOT / "docs" / "screens"
+_BRAILLE = re.compile("(?<=>)[^<]*[\u2801-\u28ff][^<]*")
 
 
 def view_at(folder: Path, seconds: float) -> RunView:
@@ -65,8 +67,13 @@ async def draw(name: str, size: tuple[int, int], keys: Sequence[str] = (), secon
             await app.workers.wait_for_complete()
         await pilot.pause()
         OUT.mkdir(exist_ok=True)
-        app.save_screenshot(f"{name}.svg", path=str(OUT))
+        (OUT / f"{name}.svg").write_text(_BRAILLE.sub(_spaced, app.export_screenshot()), encoding="utf-8")
         print(OUT / f"{name}.svg")
+
+
+def _spaced(found: re.Match[str]) -> str:
+    """Makes spaces between braille as wide as braille is, whatever font has the one and lacks the other."""
+    return found[0].replace("&#160;", "\N{BRAILLE PATTERN BLANK}")
 
 
 async def main() -> None:
