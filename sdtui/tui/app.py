@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from textual.app import App, SystemCommand
-from textual.binding import Binding
-from textual.filter import LineFilter
+from textual.app import App
 from textual.screen import Screen
 
 from sdtui import runs, settings
 from sdtui.catalog.load import Catalog
 from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
-from sdtui.report.text import release
 from sdtui.settings import Settings
 from sdtui.tui import asking, bridge, run_threads
-from sdtui.tui.active_keys import active_keys, grouped
-from sdtui.tui.commands import Runs, commands
+from sdtui.tui.commands import Runs
 from sdtui.tui.comparing import Against, Comparer
 from sdtui.tui.draft import Draft, make_draft
-from sdtui.tui.hang_up import LastingDriver, on_hang_up
+from sdtui.tui.hang_up import on_hang_up
 from sdtui.tui.heading import LEAST, ended_words
-from sdtui.tui.keys import KEYS, bindings, checked_keymap
+from sdtui.tui.keys import bindings
+from sdtui.tui.known import known_cells, torch_of
 from sdtui.tui.messages import (
     LaunchRefused,
     LiveRunsFound,
@@ -42,14 +38,11 @@ from sdtui.tui.messages import (
     TablesReady,
     Told,
 )
-from sdtui.tui.plain import Plain
 from sdtui.tui.screens.export import Export
-from sdtui.tui.screens.help import Help
 from sdtui.tui.screens.home import Home
-from sdtui.tui.screens.theme_list import ThemeList
 from sdtui.tui.snapshot import CellView, RunView
-from sdtui.tui.terminal import announcement, copied_words, draws_unicode
-from sdtui.tui.themes import find_themes, variable_defaults
+from sdtui.tui.styled_app import StyledApp
+from sdtui.tui.terminal import announcement, copied_words
 from sdtui.tui.threads import Cancelled, in_thread
 
 _HERE = Path(__file__).parent
@@ -76,10 +69,10 @@ class Opening:
     settings: Settings = field(default_factory=settings.load)
 
 
-class Dashboard(App[None]):
+class Dashboard(StyledApp):
     """The dashboard.
 
-    Making it raises `UserError` where a key in the settings is wrong; what is wrong with themes is a toast.
+    What is wrong with themes is a toast.
 
     Attributes:
         draft: What is chosen to run.
@@ -101,14 +94,8 @@ class Dashboard(App[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST[1], "-short"), (30, "-tall")]
 
     def __init__(self, opening: Opening) -> None:
-        super().__init__(
-            driver_class=LastingDriver, ansi_color="NO_COLOR" in os.environ or None
-        )  # native colours are removed, others made grey
+        super().__init__(opening.settings)
         self.opening = opening
-        self._set_themes()
-        self._keys = checked_keymap(opening.settings)
-        self.set_keymap(self._keys)
-        self.animation_level = "none"
         self.draft: Draft = make_draft(opening.catalog, "docs" if opening.gpu else "demo", {}, opening.gpu)
         self.draft = self.draft.with_selection_of(())
         self.run_view: RunView | None = None
@@ -117,25 +104,6 @@ class Dashboard(App[None]):
         self.comparer = Comparer(self.in_thread)
         self._followed: Path | None = None
         self._waiting: list[Path] = []
-        self._plain = Plain(enabled=not draws_unicode())
-
-    def _set_themes(self) -> None:
-        found = find_themes(self.opening.settings, os.environ)
-        textual_s = set(self.available_themes)
-        for theme in found.themes:
-            self.register_theme(theme)
-        self.theme = found.chosen
-        for name in textual_s.difference(theme.name for theme in found.themes):
-            self.unregister_theme(name)
-        self._theme_problems = found.problems
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Returns our own variables for themes that leave them out."""
-        return variable_defaults(self.current_theme)
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """Returns what changes each line that is drawn: without Unicode, to ASCII."""
-        return [*super().get_line_filters(), *([self._plain] if self._plain.enabled else [])]
 
     def get_default_screen(self) -> Screen[None]:
         """Returns the screen with the matrix: one below it would be laid out and painted too."""
@@ -145,7 +113,7 @@ class Dashboard(App[None]):
         """Looks at what takes longer once the matrix is painted."""
         on_hang_up(self.exit)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
-        for problem in self._theme_problems:
+        for problem in self.theme_problems:
             self.notify(problem, title="theme", severity="warning", timeout=15, markup=False)
         self.call_after_refresh(self._begin)
 
@@ -177,15 +145,21 @@ class Dashboard(App[None]):
         owner = screen or self
 
         def work(cancelled: Cancelled) -> None:
-            function(*arguments, owner.post_message, *((cancelled,) if cancellable else ()))
+            try:
+                function(*arguments, owner.post_message, *((cancelled,) if cancellable else ()))
+            except UserError as error:
+                self.post_message(Told(str(error), "error"))
+            except OSError as error:  # a folder that is gone, or not ours to read
+                self.post_message(
+                    Told(": ".join(filter(None, (error.filename, error.strerror))) or str(error), "error")
+                )
 
         owner.run_worker(in_thread(work, lasting=cancellable), group=group, exclusive=True)
 
     @property
     def cells(self) -> dict[str, CellView]:
-        """What is known of cells, by id: of the run that is shown, else of earlier ones on the same device."""
-        earlier = {cell: view for cell, view in self.results.items() if self._is_of_here(view)}
-        return {**earlier, **(self.run_view.cells if self.run_view else {})}
+        """What is known of cells, by id: of the run that is shown, else of earlier ones of this device and torch."""
+        return known_cells(self.results, self.run_view, self.machine)
 
     def take(self, source: str | None) -> None:
         """Begins anew with a preset or plan file, its cells selected; ``None`` leaves things as they are."""
@@ -211,54 +185,7 @@ class Dashboard(App[None]):
     @property
     def torch(self) -> dict[str, str | None]:
         """Full torch version by environment: of the run that is shown, else as it is here now."""
-        seen = self.machine.environments if self.machine else ()
-        known = {each.name: each.packages.get("torch") for each in seen}
-        return {**known, **(self.run_view.torch if self.run_view else {})}
-
-    def _is_of_here(self, view: CellView) -> bool:
-        """Whether a result is of the device and torch that would measure it now, as far as these are known."""
-        run = self.run_view.machine if self.run_view else None
-        machine = run or (self.machine.machine if self.machine else None)
-        torch = self.torch.get(view.slot.environment)
-        here = machine is None or view.device == machine.device_name
-        return here and (torch is None or release(view.torch) == release(torch))
-
-    # ------------------------------------------------------------------------------------------- themes, keys, palette
-
-    def action_themes(self) -> None:
-        """Offers the themes."""
-        self.push_screen(ThemeList(), self.take_theme)
-
-    def take_theme(self, name: str | None) -> None:
-        """Takes a theme, and says how to keep it; ``None`` leaves things as they are."""
-        if name is None:
-            return
-        self.theme = name
-        if self.no_color:
-            self.notify("NO_COLOR is set: no theme has colours", timeout=5)
-        elif name != self.opening.settings.theme:
-            words = f'to keep it, write into {self.opening.settings.source}\n[dashboard]\ntheme = "{name}"'
-            self.notify(words, title=f"theme {name}", markup=False)
-
-    def action_help(self) -> None:
-        """Lists the keys of the screen in use."""
-        rows = active_keys(self.screen.active_bindings, self.get_key_display)
-        self.push_screen(Help(grouped(rows), self.opening.settings.source))
-
-    def get_key_display(self, binding: Binding) -> str:
-        """Returns a key as it is written on a keyboard, in ASCII where the terminal has no more."""
-        shown = super().get_key_display(binding)
-        return binding.key if shown == "⏎" or not (shown.isascii() or draws_unicode()) else shown
-
-    def key_of(self, name: str) -> str:
-        """Returns the first key of an id of `sdtui.tui.keys`, as it is written on a keyboard."""
-        default = next(key.key for key in KEYS if key.id == name)
-        first, *_ = Binding.make_bindings([(self._keys.get(name, default), "")])
-        return self.get_key_display(first)
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
-        """Yields what the command palette finds beside runs."""
-        return commands(self, screen)
+        return torch_of(self.run_view, self.machine)
 
     # -------------------------------------------------------------------------------------------------------- runs
 

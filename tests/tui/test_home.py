@@ -75,3 +75,12 @@ async def test_a_terminal_that_is_too_small_says_so_and_recovers(dashboard: Dash
         await pilot.pause()
         assert not small.display
         assert dashboard.screen.query_one("#body").display
+
+
+async def test_a_run_that_is_gone_is_said_to_be_and_the_dashboard_goes_on(tmp_path: Path) -> None:
+    gone = tmp_path / "20261124T230043Z-vm-h100-80gb-hbm3-6c1239"
+    app = Dashboard(Opening(tmp_path, load_catalog(settings.config_dir()), gpu=True, follow=gone))
+    async with app.run_test(size=(80, 24)) as pilot:
+        while not any("events.jsonl" in notice.message for notice in app._notifications):
+            await pilot.pause()
+        assert isinstance(app.screen, Home)
