@@ -8,13 +8,13 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.machine import Interpreter
-from sdtui.settings import CURRENT, Settings
+from sdtui.settings import CURRENT, Environment, Settings
 
 PACKAGES = (
     "torch",
@@ -122,7 +122,7 @@ def resolve(names: Iterable[str], settings: Settings) -> tuple[Interpreter, ...]
     Raises:
         UserError: A name is not registered, or its interpreter does not work.
     """
-    known = {CURRENT: Path(sys.executable), **settings.environments}
+    known = {CURRENT: Environment(Path(sys.executable)), **settings.environments}
     wanted = list(names)
     for name in wanted:
         if name not in known:
@@ -130,7 +130,7 @@ def resolve(names: Iterable[str], settings: Settings) -> tuple[Interpreter, ...]
                 f"environments: '{name}' is not registered under [environments] in {settings.source}; "
                 f"{nearest(name, known)}"
             )
-    return tuple(describe(name, known[name]) for name in wanted)
+    return tuple(replace(describe(name, known[name].python), label=known[name].label) for name in wanted)
 
 
 def refuse_incomplete(interpreters: Iterable[Interpreter]) -> None:

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from sdtui.catalog.toml_files import read_toml
 from sdtui.model.errors import UserError
@@ -31,12 +31,25 @@ _ENVIRONMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 @dataclass(frozen=True)
+class Environment:
+    """An interpreter that a person registered.
+
+    Attributes:
+        python: Its executable, or the folder of its environment.
+        label: What the tables' columns call it; ``None`` lets its torch say so.
+    """
+
+    python: Path
+    label: str | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a person set.
 
     Attributes:
         source: The file, whether or not it exists.
-        environments: Python interpreters by name; ``current`` is not among them.
+        environments: By name; ``current`` is not among them.
         runs_dir: Where runs live; ``None`` keeps the default.
         theme: Name of the dashboard's theme, unchecked; ``None`` lets the terminal decide.
         mouse: Whether the dashboard takes the mouse.
@@ -46,7 +59,7 @@ class Settings:
     """
 
     source: Path
-    environments: Mapping[str, Path] = field(default_factory=dict)
+    environments: Mapping[str, Environment] = field(default_factory=dict)
     runs_dir: Path | None = None
     theme: str | None = None
     mouse: bool = True
@@ -126,6 +139,30 @@ def _home(variable: str) -> Path:
         raise UserError(f"user {os.getuid()} has no home folder here; set HOME, or {variable}") from error
 
 
+# --------------------------------------------------------------------------------------------------- environments
+
+
+def name_problem(name: str) -> str | None:
+    """Says what is wrong with an environment's name; ``None`` where nothing is."""
+    if name == CURRENT:
+        return f"'{CURRENT}' is the environment that sdtui runs in; choose another name"
+    if not _ENVIRONMENT_NAME.fullmatch(name):
+        return "a name is letters, digits and . _ + -, such as 'torch-nightly'"
+    return None
+
+
+def environment_label(text: str) -> str:
+    """Returns an environment's label without the space around it.
+
+    Raises:
+        ValueError: It is empty, or cannot stand in one line.
+    """
+    label = text.strip()
+    if not label or not label.isprintable():
+        raise ValueError("is no label: write one line, such as 'torch 2.13, our build'")
+    return label
+
+
 # ------------------------------------------------------------------------------------------------------- the file
 
 
@@ -143,7 +180,7 @@ def load(path: Path | None = None) -> Settings:
         return Settings(source)
     content = read_toml(source)
     checked = _checked(source, content)
-    environments = {name: _python(source, name, text) for name, text in checked["environments"].items()}
+    environments = {name: _environment(source, name, **table) for name, table in checked["environments"].items()}
     runs = checked["runs_dir"]
     return Settings(
         source,
@@ -155,9 +192,13 @@ def load(path: Path | None = None) -> Settings:
 
 
 def _checked(source: Path, content: dict[str, Any]) -> dict[str, Any]:
-    from pydantic import Field
+    from pydantic import AfterValidator, BeforeValidator, Field
 
     from sdtui.catalog.schema import Table, Text, check
+
+    class EnvironmentTable(Table):
+        python: Text
+        label: Annotated[str, AfterValidator(environment_label)] | None = None
 
     class DashboardTable(Table):
         theme: Text | None = None
@@ -167,7 +208,7 @@ def _checked(source: Path, content: dict[str, Any]) -> dict[str, Any]:
 
     class SettingsTable(Table):
         runs_dir: Text | None = None
-        environments: dict[str, Text] = Field(default_factory=dict)
+        environments: dict[str, Annotated[EnvironmentTable, BeforeValidator(_as_table)]] = Field(default_factory=dict)
         dashboard: DashboardTable = DashboardTable()
         keys: dict[str, Any] = Field(default_factory=dict)
 
@@ -186,13 +227,20 @@ def _flat(source: Path, key: str, table: Mapping[str, Any]) -> Iterator[tuple[st
             raise UserError(f"{source}: {inner}: {json.dumps(value, default=str)} is no text")
 
 
-def _python(source: Path, name: str, text: str) -> Path:
+def _as_table(value: Any) -> Any:
+    """Takes an environment that was written as its path alone."""
+    if isinstance(value, str):
+        return {"python": value}
+    if not isinstance(value, Mapping):
+        raise ValueError("is no text")
+    return value
+
+
+def _environment(source: Path, name: str, python: str, label: str | None) -> Environment:
     key = f"environments.{name}"
-    if name == CURRENT:
-        raise UserError(f"{source}: {key}: '{CURRENT}' is the environment that sdtui runs in; choose another name")
-    if not _ENVIRONMENT_NAME.fullmatch(name):
-        raise UserError(f"{source}: {key}: a name is letters, digits and . _ + -, such as 'torch-nightly'")
-    return _absolute(source, key, text)
+    if problem := name_problem(name):
+        raise UserError(f"{source}: {key}: {problem}")
+    return Environment(_absolute(source, key, python), label)
 
 
 def _absolute(source: Path, key: str, text: str) -> Path:

@@ -235,7 +235,8 @@ def check(schema: type[T], table: Mapping[str, Any], where: str, flags: Mapping[
     try:
         return schema.model_validate_json(json.dumps(table, default=str))
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()  # a key that is missing may be there, misspelt
+        first = next((each for each in errors if each["type"] != "missing"), errors[0])
         location = first["loc"]
         if not location:
             raise UserError(f"{where}: {first['msg']}") from error

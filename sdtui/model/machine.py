@@ -34,6 +34,7 @@ class Interpreter:
         name: ``current`` or the name it was registered under.
         packages: Version of each package that matters, ``None`` where it is not installed.
         cuda: CUDA version that its torch was built for; ``None`` for a CPU build.
+        label: What the tables' columns call it; ``None`` lets its torch say so.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Interpreter:
     python_version: str
     packages: Mapping[str, str | None] = field(default_factory=dict)
     cuda: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sdtui.energy import Energy, energy
 from sdtui.flags import Flag, flags
 from sdtui.model.cell import Cell
 from sdtui.model.events import CellFinished
-from sdtui.model.machine import Gpu
+from sdtui.model.machine import Gpu, Interpreter
 from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Status
 from sdtui.processes import Process, counted, pool, pool_energy, pool_flags
@@ -144,6 +144,12 @@ class Result:
         """What makes environments one column: the name and the torch release, without its build tag."""
         return self.spec.slot.environment, release(self.torch)
 
+    @property
+    def environment_label(self) -> str | None:
+        """What the person wants columns to call the environment; ``None`` where nothing was said."""
+        found = interpreter_of(self.run, self.record)
+        return found.label if found else None
+
 
 def ordered(records: Iterable[RunRecord]) -> list[RunRecord]:
     """Returns the runs by the time they first started, each folder once: the order they were named in is no matter."""
@@ -178,11 +184,16 @@ def sitting_of(run: RunRecord, record: CellRecord) -> SittingRecord | None:
     return run.sitting_of(record) or (run.sittings[-1] if run.sittings else None)
 
 
-def package(run: RunRecord, record: CellRecord, name: str) -> str | None:
-    """Returns a package's version: the worker's own word, else the sitting's environment's, else ``None``."""
+def interpreter_of(run: RunRecord, record: CellRecord) -> Interpreter | None:
+    """Returns a cell's environment as its sitting describes it; ``None`` where it does not."""
     sitting = sitting_of(run, record)
     environments = sitting.started.environments if sitting else ()
-    found = next((e for e in environments if e.name == record.spec.slot.environment), None)
+    return next((e for e in environments if e.name == record.spec.slot.environment), None)
+
+
+def package(run: RunRecord, record: CellRecord, name: str) -> str | None:
+    """Returns a package's version: the worker's own word, else the sitting's environment's, else ``None``."""
+    found = interpreter_of(run, record)
     return record.versions.get(name) or (found.packages.get(name) if found else None)
 
 

@@ -83,7 +83,8 @@ def _interpreter_fact(environment: Interpreter) -> tuple[str, str]:
     )
     cuda = f"torch built for CUDA {environment.cuda}" if environment.cuda else "torch built without CUDA"
     what = f"Python {environment.python_version} ({text.inline(environment.python)}), {cuda}, {packages}"
-    return f"environment {text.inline(environment.name)}", what.removesuffix(", ")
+    label = f" ({text.inline(environment.label)})" if environment.label else ""
+    return f"environment {text.inline(environment.name)}{label}", what.removesuffix(", ")
 
 
 def _cudnn(run: RunRecord, sitting: SittingRecord) -> str:

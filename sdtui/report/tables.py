@@ -107,12 +107,12 @@ def build(results: Sequence[Result]) -> tuple[Table, ...]:
 
 
 def _environment_labels(results: Iterable[Result]) -> dict[tuple[str, str], str]:
-    """Labels the environments of one device, for all its tables alike."""
-    versions: dict[tuple[str, str], str | None] = {}
+    """Labels the environments of one device, for all its tables alike; of several labels the last one counts."""
+    torches: dict[tuple[str, str], text.Torch] = {}
     for result in results:
-        versions.setdefault(result.environment, result.torch)
-    pairs = [(name, version) for (name, _), version in versions.items()]
-    return dict(zip(versions, text.torch_labels(pairs), strict=True))
+        torch = torches.setdefault(result.environment, text.Torch(result.spec.slot.environment, result.torch))
+        torches[result.environment] = torch._replace(label=result.environment_label or torch.label)
+    return dict(zip(torches, text.torch_labels([*torches.values()]), strict=True))
 
 
 def _table(group: Group, batch_size: int, results: list[Result], labels: dict[tuple[str, str], str]) -> Table:

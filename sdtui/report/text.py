@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
+from sdtui.model.machine import Interpreter
 from sdtui.model.results import Status
 
 Writer = Callable[[float], str]
@@ -20,6 +22,20 @@ _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 _INLINE = re.compile(r"[\\`*<|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 _LINK = re.compile(r"^\[|\]$|\[\^|\][(\[:]")
 """Where brackets could make a link or a footnote; alone they make neither."""
+
+
+class Torch(NamedTuple):
+    """The torch of an environment.
+
+    Attributes:
+        environment: The environment's name.
+        version: In full; ``None`` where it is not known.
+        label: What the person wants columns to call it; ``None`` lets the version say it.
+    """
+
+    environment: str
+    version: str | None
+    label: str | None = None
 
 
 def rate(its: float) -> str:
@@ -74,26 +90,38 @@ def torch_label(version: str | None) -> str:
     return f"torch {found.group() if found else version}"
 
 
-def torch_labels(environments: Sequence[tuple[str, str | None]]) -> list[str]:
-    """Labels environments of one device so that no two read the same.
+def torches(environments: Iterable[Interpreter]) -> dict[str, Torch]:
+    """Returns the torch of each environment by the environment's name."""
+    return {each.name: Torch(each.name, each.packages.get("torch"), each.label) for each in environments}
+
+
+def torch_labels(torches: Sequence[Torch]) -> list[str]:
+    """Labels the torch of columns that stand side by side, so that no two read the same.
 
     Args:
-        environments: Name and full torch version of each, distinct.
+        torches: Of each column's environment; no two are equal.
 
     Returns:
-        `torch_label`; where two agree the full version, and where those agree too the label with the name in brackets.
+        Of each the person's label, else `torch_label`. Where two would look alike, both say more: first the release,
+        then the whole version, then the environment's name, then all of it.
     """
-    short = [torch_label(version) for _, version in environments]
-    versions = Counter(version for _, version in environments)
-    labels = []
-    for (label, count), (name, version) in zip(_counted(short), environments, strict=True):
-        if count == 1:
-            labels.append(label)
-        elif version is None or versions[version] > 1:
-            labels.append(f"{label} ({name})")
-        else:
-            labels.append(f"torch {version}")
+    choices = [_choices(torch) for torch in torches]
+    labels = [first for first, *_ in choices]
+    for more in range(1, max(map(len, choices), default=0)):
+        counted = zip(_counted(labels), choices, strict=True)
+        labels = [label if count == 1 else choice[more] for (label, count), choice in counted]
     return labels
+
+
+def _choices(torch: Torch) -> tuple[str, ...]:
+    """Returns what a torch may be called, from the shortest on."""
+    name, version = torch.environment, torch.version
+    short = torch.label or torch_label(version)
+    if torch.label or version is None:
+        versions = (release(version), version) if version else ()
+        more = (f"{short} ({word})" for word in (*versions, name))
+        return short, *more, f"{short} ({name}, {version or NOT_AVAILABLE})"
+    return short, f"torch {release(version)}", f"torch {version}", f"{short} ({name})", f"torch {version} ({name})"
 
 
 def distinct(labels: Sequence[str], names: Sequence[str]) -> list[str]:

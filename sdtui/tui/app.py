@@ -16,6 +16,7 @@ from sdtui import runs, settings
 from sdtui.catalog.load import Catalog
 from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
+from sdtui.report.text import Torch
 from sdtui.settings import Settings
 from sdtui.tui import asking, bridge, run_threads
 from sdtui.tui.commands import Runs
@@ -183,8 +184,8 @@ class Dashboard(StyledApp):
         self.in_thread("look", bridge.look, self.draft.plan.device, self.draft.environments, cancellable=True)
 
     @property
-    def torch(self) -> dict[str, str | None]:
-        """Full torch version by environment: of the run that is shown, else as it is here now."""
+    def torch(self) -> dict[str, Torch]:
+        """The torch of each environment: of the run that is shown, else as it is here now."""
         return torch_of(self.run_view, self.machine)
 
     # -------------------------------------------------------------------------------------------------------- runs

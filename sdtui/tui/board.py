@@ -8,8 +8,8 @@ from typing import Literal
 
 from sdtui.check import BASE
 from sdtui.model.cell import Slot
+from sdtui.report.text import Torch, significant, torch_labels
 from sdtui.report.text import rate as text_of
-from sdtui.report.text import significant, torch_labels
 from sdtui.tui.draft import Column, Draft
 from sdtui.tui.snapshot import CellView
 
@@ -71,7 +71,7 @@ class Board:
 def make_board(
     draft: Draft,
     cells: Mapping[str, CellView],
-    torch: Mapping[str, str | None],
+    torch: Mapping[str, Torch],
     batch_size: int | None,
     wanted: str = "",
 ) -> Board:
@@ -80,7 +80,7 @@ def make_board(
     Args:
         draft: What there is to choose from, and what is chosen.
         cells: What is known of cells, by id: of the run that is shown, else of earlier ones.
-        torch: Full version by environment, as far as it is known.
+        torch: By environment, as far as it is known.
         batch_size: The one that is shown; ``None`` shows all, a row each.
         wanted: Words that names of pipelines, or of modes and environments, must hold, in any case; empty shows all.
     """
@@ -109,11 +109,11 @@ def _matching(
     return (pipelines, columns) if columns else ((), ())
 
 
-def _headers(draft: Draft, columns: tuple[Column, ...], torch: Mapping[str, str | None]) -> tuple[tuple[str, str], ...]:
+def _headers(draft: Draft, columns: tuple[Column, ...], torch: Mapping[str, Torch]) -> tuple[tuple[str, str], ...]:
     names = list(dict.fromkeys(column.environment for column in columns))
-    known = [name for name in names if torch.get(name)]
+    known = [torch[name] for name in names if name in torch and (torch[name].version or torch[name].label)]
     labels = {name: name for name in names}
-    labels.update(zip(known, torch_labels([(name, torch[name]) for name in known]), strict=True))
+    labels.update(zip((each.environment for each in known), torch_labels(known), strict=True))
     return tuple((labels[column.environment], draft.catalog.modes[column.mode].label) for column in columns)
 
 

@@ -17,6 +17,7 @@ from textual.message import Message
 from sdtui import runs
 from sdtui.catalog.load import Catalog
 from sdtui.model.errors import UserError
+from sdtui.settings import Environment
 from sdtui.tui.messages import (
     ChoicesFound,
     LaunchRefused,
@@ -160,10 +161,14 @@ def find_choices(post: Post, cancelled: Cancelled) -> None:  # noqa: ARG001, nob
     devices = {f"cuda:{index}": gpu.name for index, gpu in enumerate(gpus)}
     environments, problem = {settings.CURRENT: "that sdtui runs in"}, ""
     try:
-        environments.update((name, str(python)) for name, python in settings.load().environments.items())
+        environments.update((name, _words(own)) for name, own in settings.load().environments.items())
     except UserError as error:
         problem = str(error)
     post(ChoicesFound(devices, environments, problem))
+
+
+def _words(environment: Environment) -> str:
+    return ", ".join(filter(None, (environment.label, str(environment.python))))
 
 
 def find_results(runs_dir: Path, post: Post, cancelled: Cancelled) -> None:

@@ -26,7 +26,7 @@ def describe(
     slot: Slot,
     key: Callable[[str], str],
     compared: Sequence[str] = (),
-    torch: Mapping[str, str | None] | None = None,
+    torch: Mapping[str, text.Torch] | None = None,
 ) -> Described:
     """Describes a square.
 
@@ -36,13 +36,14 @@ def describe(
         slot: The square's.
         key: Writes the key of an id of `sdtui.tui.keys`.
         compared: What a comparison says of it, line by line.
-        torch: Full version by environment, as far as it is known.
+        torch: By environment, as far as it is known.
     """
     cell = draft.cells.get(slot)
     if cell is None:
         return Described(_title(draft, slot), tuple(_unfit(draft, slot, key)))
     view = cells.get(cell.id)
-    version = (view.torch if view else None) or (torch or {}).get(slot.environment)
+    found = (torch or {}).get(slot.environment)
+    version = (view.torch if view else None) or (found.version if found else None)
     figures = page_figures(cell, version)
     entries = [
         *(_outcome(draft, cells, view, key, compared) if view else []),

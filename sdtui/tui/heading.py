@@ -53,7 +53,7 @@ def cut(line: str, width: int) -> str:
 
 
 def _torch(seen: MachineSeen | None, run: RunView | None) -> str | None:
-    versions = [*run.torch.values()] if run else []
+    versions = [each.version for each in run.torch.values()] if run else []
     versions += [each.packages.get("torch") for each in seen.environments] if seen else []
     return next((version for version in versions if version), None)
 

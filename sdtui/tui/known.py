@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sdtui.report.text import release
+from sdtui.report.text import Torch, release, torches
 from sdtui.tui.messages import MachineSeen
 from sdtui.tui.snapshot import CellView, RunView
 
 
-def torch_of(run: RunView | None, seen: MachineSeen | None) -> dict[str, str | None]:
-    """Returns full torch versions by environment: of the run, else as they are here.
+def torch_of(run: RunView | None, seen: MachineSeen | None) -> dict[str, Torch]:
+    """Returns the torch of each environment by its name: of the run, else as it is here.
 
     Args:
         run: The one that is shown.
         seen: What was looked up here.
     """
-    here = {each.name: each.packages.get("torch") for each in (seen.environments if seen else ())}
-    return {**here, **(run.torch if run else {})}
+    return {**torches(seen.environments if seen else ()), **(run.torch if run else {})}
 
 
 def known_cells(results: Mapping[str, CellView], run: RunView | None, seen: MachineSeen | None) -> dict[str, CellView]:
@@ -29,7 +28,7 @@ def known_cells(results: Mapping[str, CellView], run: RunView | None, seen: Mach
         seen: What was looked up here; before that every result counts.
     """
     machine = (run.machine if run else None) or (seen.machine if seen else None)
-    torch = {name: release(version) for name, version in torch_of(run, seen).items() if version}
+    torch = {name: release(each.version) for name, each in torch_of(run, seen).items() if each.version}
 
     def fits(view: CellView) -> bool:
         wanted = torch.get(view.slot.environment)

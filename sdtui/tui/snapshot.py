@@ -12,6 +12,7 @@ from sdtui.flags import Flag
 from sdtui.model.cell import Cell, Slot
 from sdtui.model.machine import Machine
 from sdtui.model.results import CellSummary, Status
+from sdtui.report.text import Torch
 
 CellState = Literal["queued", "running", "finished"]
 
@@ -120,7 +121,7 @@ class RunView:
         id: Its folder's name when it was made.
         state: As `sdtui.runs.Listed` words it: ``running``, ``waiting``, ``interrupted``, ``empty`` or how it finished.
         machine: Of the last sitting; ``None`` before the first.
-        torch: Full version by environment, of the last sitting.
+        torch: By environment, of the last sitting.
         cells: By id, in the order of the plan.
         live: ``None`` while no cell runs.
         done: Cells of which nothing is left to run; of a run with several processes per cell, processes.
@@ -137,7 +138,7 @@ class RunView:
     id: str
     state: str
     machine: Machine | None = None
-    torch: Mapping[str, str | None] = field(default_factory=dict)
+    torch: Mapping[str, Torch] = field(default_factory=dict)
     cells: Mapping[str, CellView] = field(default_factory=dict)
     live: LiveView | None = None
     done: int = 0

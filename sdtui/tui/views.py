@@ -87,7 +87,7 @@ class RunReducer:
             id=record.id,
             state=state,
             machine=sitting.started.machine if sitting else None,
-            torch={each.name: each.packages.get("torch") for each in sitting.started.environments} if sitting else {},
+            torch=text.torches(sitting.started.environments) if sitting else {},
             cells=cells,
             live=live,
             done=progress.done,

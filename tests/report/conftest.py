@@ -103,11 +103,17 @@ class Told:
             self.t += 1.0
         return self
 
-    def sit(self, name: str = "20261124T090000Z-box-h100-abcdef", processes: int = 1, **interpreters: str) -> Told:
+    def sit(
+        self,
+        name: str = "20261124T090000Z-box-h100-abcdef",
+        processes: int = 1,
+        label: str | None = None,
+        **interpreters: str,
+    ) -> Told:
         self.sitting += 1
         packages = {"torch": self.torch, "diffusers": "0.42.1", "xformers": None}
         environments = (
-            Interpreter("current", "/venv/bin/python", "3.11.9", packages, "13.0"),
+            Interpreter("current", "/venv/bin/python", "3.11.9", packages, "13.0", label),
             *(
                 Interpreter(key, f"/{key}/bin/python", "3.12.1", {"torch": value, "diffusers": "0.42.1"})
                 for key, value in interpreters.items()

@@ -95,6 +95,18 @@ def test_a_cell_that_never_started_takes_its_torch_from_the_sitting(tell, cell_s
     ]
 
 
+def test_a_person_s_label_replaces_the_torch_wherever_the_run_is_read(tell, cell_spec) -> None:
+    spec = cell_spec()
+    told = tell().sit(label="our | build", other="2.13.0").measure(spec, 10.0)
+    told.measure(cell_spec(environment="other"), 20.0, torch="2.13.0")
+    assert columns(told.run) == [["our | build - no compile", "torch 2.13 - no compile"]]
+    report = render([told.run])
+    assert "| Pipeline | our \\| build - no compile | torch 2.13 - no compile |" in report
+    assert "environment current (our \\| build)" in report
+    unlabelled = tell(name="older", t=1.0).sit("older").measure(cell_spec("sd-img2img"), 5.0).run
+    assert columns(unlabelled, told.run) == columns(told.run), "a run from before the label was given"
+
+
 def test_a_build_tag_does_not_split_an_environment(tell, cell_spec) -> None:
     told = tell(torch="2.11.0").sit().queue(cell_spec("sd-txt2img"), cell_spec("sd-img2img"))
     told.measure(cell_spec("sd-img2img"), 9.0, torch="2.11.0+cu130")

@@ -69,10 +69,21 @@ def test_ordinals() -> None:
         ),
         ([("a", "2.12.0.dev1"), ("b", "2.12.0.dev2")], ["torch 2.12.0.dev1", "torch 2.12.0.dev2"]),
         ([("a", None), ("b", None)], ["torch not available (a)", "torch not available (b)"]),
+        ([("a", "2.13.0+cpu"), ("b", "2.13.1+cpu")], ["torch 2.13.0", "torch 2.13.1"]),
+        ([("a", "2.13.0+cpu"), ("b", "2.13.0+cu130")], ["torch 2.13.0+cpu", "torch 2.13.0+cu130"]),
+        ([("a", "2.13.0", "our build"), ("b", "2.13.0")], ["our build", "torch 2.13"]),
+        ([("a", None, "our build")], ["our build"]),
+        ([("a", "2.13.0", "ours"), ("b", "2.13.1", "ours")], ["ours (2.13.0)", "ours (2.13.1)"]),
+        ([("a", "2.13.0", "ours"), ("b", "2.13.0", "ours")], ["ours (a)", "ours (b)"]),
+        ([("a", "2.13.0", "torch 2.14"), ("b", "2.14.1")], ["torch 2.14 (2.13.0)", "torch 2.14.1"]),
+        (
+            [("a", "2.13.0", "ours"), ("a", "2.14.0", "ours"), ("b", "2.13.0", "ours"), ("b", "2.14.0", "ours")],
+            ["ours (a, 2.13.0)", "ours (a, 2.14.0)", "ours (b, 2.13.0)", "ours (b, 2.14.0)"],
+        ),
     ],
 )
 def test_torch_labels(environments, expected) -> None:
-    assert text.torch_labels(environments) == expected
+    assert text.torch_labels([text.Torch(*each) for each in environments]) == expected
 
 
 def test_inline_shows_special_characters_as_they_are() -> None:

@@ -11,6 +11,7 @@ import pytest
 from sdtui import runs
 from sdtui.catalog.load import load_catalog
 from sdtui.model.cell import Slot
+from sdtui.report.text import Torch
 from sdtui.tui.detail import describe, first_words, no_match
 from sdtui.tui.draft import Draft, make_draft
 from sdtui.tui.entries import Described, Entry, lay_out, listed
@@ -35,7 +36,7 @@ def _view(folder: Path) -> RunView:
 
 
 def _told(draft: Draft, slot: Slot, cells: dict[str, CellView] | None = None) -> dict[str, str]:
-    entries = describe(draft, cells or {}, slot, KEY_OF, torch={"current": "2.11.0"}).entries
+    entries = describe(draft, cells or {}, slot, KEY_OF, torch={"current": Torch("current", "2.11.0")}).entries
     return {entry.label: entry.text.replace("\u00a0", " ") for entry in entries}
 
 
@@ -120,7 +121,7 @@ def test_the_page_is_not_quoted_for_other_work_nor_for_modes_that_it_has_not() -
 
 def test_the_pages_torch_is_the_one_that_is_nearer() -> None:
     slot = Slot("sd-txt2img", "compile", "current", 1)
-    entries = describe(DOCS, {}, slot, KEY_OF, torch={"current": "2.0.1+cu117"}).entries
+    entries = describe(DOCS, {}, slot, KEY_OF, torch={"current": Torch("current", "2.0.1+cu117")}).entries
 
     assert next(entry.text for entry in entries if entry.label == "docs page").startswith("torch 2.0 of 2023: A100")
 

@@ -12,7 +12,7 @@ import pytest
 from sdtui import environments
 from sdtui.model.errors import UserError
 from sdtui.model.machine import Interpreter
-from sdtui.settings import Settings
+from sdtui.settings import Environment, Settings
 
 # A torch whose import would be noticed.
 TORCH = 'raise SystemExit("torch was imported")'
@@ -148,14 +148,15 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
 
 
 def test_resolve_keeps_the_order(interpreter: Callable[..., Path]) -> None:
-    known = Settings(Path("/s.toml"), {"bare": interpreter()})
+    known = Settings(Path("/s.toml"), {"bare": Environment(interpreter(), "ours")})
     found = environments.resolve(["bare", "current"], known)
     assert [interpreter.name for interpreter in found] == ["bare", "current"]
+    assert [interpreter.label for interpreter in found] == ["ours", None]
     assert found[1].python == sys.executable
 
 
 def test_resolve_names_the_nearest() -> None:
-    known = Settings(Path("/s.toml"), {"nightly": Path("/n")})
+    known = Settings(Path("/s.toml"), {"nightly": Environment(Path("/n"))})
     with pytest.raises(UserError) as caught:
         environments.resolve(["nightyl"], known)
     assert str(caught.value) == (

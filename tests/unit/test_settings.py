@@ -93,8 +93,16 @@ def test_no_file_is_an_empty_one() -> None:
 def test_environments_are_read(tmp_path: Path) -> None:
     _write('[environments]\n"torch-2.9" = "~/venvs/a/bin/python"\nnightly = "/opt/nightly/bin/python"\n')
     assert settings.load().environments == {
-        "torch-2.9": tmp_path / "home/venvs/a/bin/python",
-        "nightly": Path("/opt/nightly/bin/python"),
+        "torch-2.9": settings.Environment(tmp_path / "home/venvs/a/bin/python"),
+        "nightly": settings.Environment(Path("/opt/nightly/bin/python")),
+    }
+
+
+def test_an_environment_may_have_a_label() -> None:
+    _write('[environments]\na = { python = "/a/bin/python" }\n[environments.b]\npython = "/b"\nlabel = " our build "\n')
+    assert settings.load().environments == {
+        "a": settings.Environment(Path("/a/bin/python")),
+        "b": settings.Environment(Path("/b"), "our build"),
     }
 
 
@@ -121,6 +129,11 @@ def test_the_keys_of_bindings_are_read_with_and_without_quotes(text: str) -> Non
         ('runs_dir = "here"', r"runs_dir: 'here' is no absolute path; did you mean '.*/here'\?"),
         ("environments = 3", r"environments: 3 is no table"),
         ("[environments]\na = true", r"environments.a: true is no text"),
+        ("[environments]\na = {}", r"environments.a.python: is missing"),
+        ('[environments]\na = ""', r"environments.a.python: must not be empty"),
+        ('[environments.a]\npyhton = "/x"', r"environments.a.pyhton: unknown key; did you mean 'python'\?"),
+        ('[environments]\na = { python = "/x", label = " " }', r'environments.a.label: " " is no label: .*'),
+        ('[environments]\na = { python = "/x", label = "a\\nb" }', r'environments.a.label: "a\\nb" is no label: .*'),
         ('[environments]\na = "bin/python"', r"environments.a: 'bin/python' is no absolute path; did you mean .*"),
         ('[environments]\na = "~no-such-user/x"', r"environments.a: '~no-such-user/x' names an unknown home folder"),
         ('[environments]\ncurrent = "/x"', r"environments.current: 'current' is the environment that .*"),
