@@ -38,6 +38,7 @@ class Item:
         values: What there is to choose from.
         problem: What is wrong with it; empty where nothing is.
         words: What it is.
+        is_told: Whether the words tell of the value, and are said of a changed one too.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Item:
     values: tuple[str, ...] = ()
     problem: str = ""
     words: str = ""
+    is_told: bool = False
 
     @property
     def value(self) -> str:
@@ -65,7 +67,8 @@ class Item:
         if self.problem:
             return self.problem, "wrong"
         if self.mark == "*":
-            return f"instead of {self.own}", "changed"
+            meaning = f"{self.words}, " if self.is_told and self.words else ""
+            return f"{meaning}instead of {self.own}", "changed"
         return self.words, "note"
 
 

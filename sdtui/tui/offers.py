@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,10 @@ from sdtui.model.plan import Plan
 
 MOST_FILES = 100
 """Plan files of a folder that are looked at, by name."""
+
+_MOST_NAMES = 3
+_TOLD = ("steps", "size", "guidance", "dtype", "precision")
+"""Options of a plan file that are told where it has them."""
 
 
 @dataclass(frozen=True)
@@ -79,4 +83,11 @@ def _offer(catalog: Catalog, source: str, description: str, gpu: bool) -> Offer:
 
 def _words(plan: Plan) -> str:
     sizes = ", ".join(map(str, plan.batch_sizes))
-    return f"{', '.join(plan.pipelines)} × {', '.join(plan.modes)}, batch size {sizes}, {plan.scale}, {plan.device}"
+    words = [f"{_named(plan.pipelines, 'pipelines')} × {_named(plan.modes, 'modes')}", f"batch size {sizes}"]
+    words += [f"{plan.scale} scale", plan.device]
+    words += [f"{key} {value}" for key in _TOLD if (value := getattr(plan, key)) is not None]
+    return ", ".join(words)
+
+
+def _named(names: Sequence[str], kind: str) -> str:
+    return ", ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} {kind}"

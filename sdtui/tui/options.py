@@ -163,7 +163,7 @@ def sections(
         kind: Kind = "choice" if values else "text"
         if values and own[key] not in values:
             values = (own[key], *values)
-        return Item(key, kind, field.label, own[key], given, values, wrong.get(key, ""), words)
+        return Item(key, kind, field.label, own[key], given, values, wrong.get(key, ""), words, is_told=key == "device")
 
     def ticks(key: str, heading: str, names: Mapping[str, str]) -> Section:
         ticked = typed.get(key, "") or own[key]

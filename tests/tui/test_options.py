@@ -154,7 +154,7 @@ async def test_devices_and_environments_are_those_found(dashboard: Dashboard) ->
     async with dashboard.run_test(size=(80, 24)) as pilot:
         screen = await _open(dashboard, pilot, "down", "right")
         assert screen.form.item.values == ("cuda:0", "cuda:1", "cpu")
-        assert (screen.form.item.typed, screen.form.item.words) == ("cuda:1", "NVIDIA H100")
+        assert (screen.form.item.typed, screen.form.item.note[0]) == ("cuda:1", "NVIDIA H100, instead of cuda:0")
 
         await _go(screen, pilot, "nightly")
         await pilot.press("space", "enter")
@@ -166,6 +166,8 @@ async def test_devices_and_environments_are_those_found(dashboard: Dashboard) ->
 async def test_the_plans_own_value_is_no_change(dashboard: Dashboard) -> None:
     async with dashboard.run_test(size=(80, 24)) as pilot:
         screen = await _open(dashboard, pilot, "right", "left")
+        await _go(screen, pilot, "calls")
+        await pilot.press("3")
         await _go(screen, pilot, "bf16")
         await pilot.press("space", "space", "enter")
         await pilot.pause()

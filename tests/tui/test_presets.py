@@ -15,6 +15,7 @@ from sdtui.tui.screens.presets import Presets
 PLAN = """pipelines = ["sd-txt2img", "if"]
 modes = ["xformers"]
 batch_sizes = [2]
+steps = 20
 """
 
 
@@ -55,7 +56,7 @@ def test_a_preset_that_needs_a_gpu_says_so_where_there_is_none() -> None:
 def test_plan_files_are_those_with_a_key_of_a_plan(folder: Path) -> None:
     mine, wrong = plan_files(Path(), load_catalog(), gpu=True)
 
-    words = "sd-txt2img, if × xformers, batch size 2, full, cuda:0"
+    words = "sd-txt2img, if × xformers, batch size 2, full scale, cuda:0, steps 20"
     assert mine == Offer("mine.toml", words, 2)
     assert wrong.cells == 0
     assert wrong.problem == "modes: unknown name 'compil'; did you mean 'compile'?"

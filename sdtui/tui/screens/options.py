@@ -98,7 +98,7 @@ class Options(ModalScreen[Draft | None]):
             )
             self.typed[key] = "" if names == own else names
         else:
-            self.typed[key] = "" if event.value == own and event.item.kind == "choice" else event.value
+            self.typed[key] = "" if event.value.strip() == own else event.value
         self._show()
 
     # -------------------------------------------------------------------------------------------------------- actions

@@ -84,7 +84,7 @@ def _name(offer: Offer) -> str:
 def _line(offer: Offer, width: int) -> Table:
     words = Text(offer.description)
     if offer.problem:
-        words.append(f"{' ' if words else ''}Not here: {offer.problem}", style="italic")
+        words = words.append("\n" if words else "").append(f"Not here: {offer.problem}", style="italic")
     line = Table.grid(padding=(0, 2), expand=True)
     line.add_column(width=width, overflow="fold")
     line.add_column(ratio=1)
