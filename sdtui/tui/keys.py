@@ -231,19 +231,25 @@ def _mistake(key: str) -> str:
 
 
 def _clashes(keymap: Mapping[str, str]) -> list[str]:
-    found: dict[tuple[str, str], str] = {}
+    """Says of each key that a person chose what else it does on the same screen."""
+    reserved: dict[str, str] = {}
+    also: dict[tuple[str, str], dict[str, Where]] = {}
     for screen in SCREENS:
         taken: dict[str, str] = {}
         for each in (each for each in KEYS if _counts(each, screen)):
             for key in _arriving(keymap.get(each.id, each.key)):
                 if key in RESERVED:
-                    found.setdefault((each.id, key), f"keys.{each.id}: '{key}' {RESERVED[key]}")
+                    reserved[each.id] = f"keys.{each.id}: '{key}' {RESERVED[key]}"
                 other = taken.setdefault(key, each.id)
                 if other != each.id:
                     chosen, had = (each.id, other) if each.id in keymap else (other, each.id)
-                    words = f"keys.{chosen}: '{key}' is also {had} on the {screen} screen; give that another key too"
-                    found.setdefault((chosen, had), words)
-    return list(found.values())
+                    also.setdefault((chosen, key), {}).setdefault(had, screen)
+    return [*reserved.values(), *(_clash(chosen, key, had) for (chosen, key), had in also.items())]
+
+
+def _clash(chosen: str, key: str, had: Mapping[str, Where]) -> str:
+    names = ", ".join(f"{name} on the {screen} screen" for name, screen in had.items())
+    return f"keys.{chosen}: '{key}' is also {names}; give {'that' if len(had) == 1 else 'each of them'} another key too"
 
 
 def _counts(key: Key, screen: Where) -> bool:

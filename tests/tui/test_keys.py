@@ -84,8 +84,13 @@ def test_two_may_change_places() -> None:
         ({"quit": "ctrl+?"}, "keys.quit: 'ctrl+?' never arrives as such; write 'ctrl+question_mark'"),
         ({"quit": "ctrl+q"}, "keys.quit: 'ctrl+q' always leaves"),
         ({"run.start": "s"}, "keys.run.start: 's' is also run.skip on the home screen; give that another key too"),
+        (
+            {"quit": "s"},
+            "keys.quit: 's' is also run.skip on the home screen, swap on the comparison screen, "
+            "cell.stage on the cell screen; give each of them another key too",
+        ),
         ({"help": "/"}, "keys.help: 'slash' is also filter on the home screen; give that another key too"),
-        ({"help": "ctrl+m"}, "keys.help: 'enter' is also cell.open on the home screen; give that another key too"),
+        ({"help": "ctrl+m"}, "keys.help: 'enter' is also cell.open on the home screen, run.open on the runs screen; give"),
     ],
 )
 def test_a_mistake_names_file_and_key(remapped: dict[str, str], words: str) -> None:
