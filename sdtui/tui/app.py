@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from textual.app import App
 from textual.screen import Screen
@@ -46,6 +46,9 @@ from sdtui.tui.styled_app import StyledApp
 from sdtui.tui.terminal import announcement, copied_words
 from sdtui.tui.threads import Cancelled, in_thread
 
+if TYPE_CHECKING:
+    from sdtui.tui.protocols import ImageWidget
+
 _HERE = Path(__file__).parent
 
 
@@ -60,6 +63,7 @@ class Opening:
         follow: Folder of a run to open at once.
         replay_speed: Plays that run as if live, so many times faster; ``None`` opens it as it is.
         settings: What the person set.
+        images: Draws them by a protocol of the terminal's; ``None`` has characters do it.
     """
 
     runs_dir: Path
@@ -68,6 +72,7 @@ class Opening:
     follow: Path | None = None
     replay_speed: float | None = None
     settings: Settings = field(default_factory=settings.load)
+    images: ImageWidget | None = None
 
 
 class Dashboard(StyledApp):

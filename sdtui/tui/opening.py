@@ -85,9 +85,11 @@ def _open(runs_dir: Path | None, run: Path | None, replay_speed: float | None, m
 def _make(where: Path, chosen: settings.Settings, run: Path | None, replay_speed: float | None) -> Dashboard:
     from sdtui.catalog.load import load_catalog
     from sdtui.tui.app import Dashboard, Opening
+    from sdtui.tui.protocols import image_widget
 
     catalog = load_catalog(settings.config_dir())
-    return Dashboard(Opening(where, catalog, gpu_available(os.environ), run, replay_speed, chosen))
+    images = image_widget(chosen, os.environ)
+    return Dashboard(Opening(where, catalog, gpu_available(os.environ), run, replay_speed, chosen, images))
 
 
 def _say_what_goes_on(app: Dashboard, where: str) -> None:

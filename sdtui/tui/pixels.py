@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
@@ -17,8 +21,20 @@ ASCII_SHADES = " .:-=+*#%@"
 _CUBE = (0, 95, 135, 175, 215, 255)  # of xterm's 256 colours
 
 
+def read_image(path: Path) -> Image:
+    """Reads an image in RGB; takes some tens of milliseconds, so in a thread.
+
+    Raises:
+        OSError: It cannot be read or is no image.
+    """
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
 def read_pixels(path: Path, width: int, height: int) -> Pixels:
-    """Reads an image, made small; takes some tens of milliseconds, so in a thread.
+    """Reads an image, made small, as `read_image` does.
 
     Args:
         path: A PNG.
@@ -28,13 +44,12 @@ def read_pixels(path: Path, width: int, height: int) -> Pixels:
     Raises:
         OSError: It cannot be read or is no image.
     """
-    from PIL import Image
+    from PIL.Image import Resampling
 
-    with Image.open(path) as image:
-        scale = min(width / image.width, height / image.height)
-        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-        small = image.convert("RGB").resize(size, Image.Resampling.BOX)
-    values = small.tobytes()
+    image = read_image(path)
+    scale = min(width / image.width, height / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    values = image.resize(size, Resampling.BOX).tobytes()
     flat = list(zip(values[::3], values[1::3], values[2::3], strict=True))
     return tuple(tuple(flat[row * size[0] : (row + 1) * size[0]]) for row in range(size[1]))
 

@@ -115,9 +115,18 @@ def terminal_theme(environ: Mapping[str, str]) -> str:
     Raises:
         UserError: ``TEXTUAL_COLOR_SYSTEM`` is wrong.
     """
+    few = colours_of_terminal(environ) in (None, "standard")
+    return SIXTEEN if "NO_COLOR" in environ or few else DARK
+
+
+def colours_of_terminal(environ: Mapping[str, str]) -> str | None:
+    """Returns how many colours a terminal has, in Rich's words, whether or not they are wanted.
+
+    Raises:
+        UserError: ``TEXTUAL_COLOR_SYSTEM`` is wrong.
+    """
     without = {name: value for name, value in environ.items() if name != "NO_COLOR"}
-    colours = Console(color_system=_color_system(), force_terminal=True, _environ=without).color_system
-    return SIXTEEN if "NO_COLOR" in environ or colours in (None, "standard") else DARK
+    return Console(color_system=_color_system(), force_terminal=True, _environ=without).color_system
 
 
 def _color_system() -> Any:

@@ -53,7 +53,7 @@ def test_a_plain_locale_gets_ascii_on_every_screen(tmp_path: Path, locale: str) 
     shutil.copytree(FIXTURES / DOCS, tmp_path / DOCS)
     session = PtySession("attach", DOCS, SDTUI_RUNS_DIR=str(tmp_path), **{locale: "C"})
     try:
-        session.wait_for("it/s")
+        session.wait_for("2/2 cells")
         for key, words in (("?", "esc closes"), ("R", "started UTC"), ("e", "Markdown")):
             session.press(key)
             session.wait_for(words)

@@ -91,7 +91,8 @@ def test_every_package_that_is_imported_is_declared() -> None:
                 imported.add(node.module.partition(".")[0])
     foreign = imported - sys.stdlib_module_names - {"sdtui"}
     distributions = packages_distributions()
-    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["images"]]
     names = {re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for line in declared}
     assert {"torch", "numpy", "pydantic"} <= foreign
     assert {name for name in foreign if not names & {d.lower() for d in distributions[name]}} == set()

@@ -22,6 +22,7 @@ from sdtui.tui.keys import bindings
 from sdtui.tui.messages import CellRead, Told
 from sdtui.tui.terminal import copied_words
 from sdtui.tui.widgets.drawing import Row
+from sdtui.tui.widgets.graphic import Graphic
 from sdtui.tui.widgets.histogram import Histogram
 from sdtui.tui.widgets.lines import Lines
 from sdtui.tui.widgets.page import Page
@@ -51,6 +52,8 @@ class CellScreen(Screen[None]):
         self.cell = cell
         self.reading: CellReading | None = None
         self.tab = TABS[0]
+        images = self.app.opening.images
+        self.picture = Graphic(images, id="image") if images else Picture(id="image")
         self._process = self._stage = 0
         self._zoomed = False
 
@@ -63,7 +66,7 @@ class CellScreen(Screen[None]):
             yield Histogram("", "ms", id="histogram")
             yield Trace(Graph("", "ms", whole=True), id="course")
         yield Timeline(id="telemetry")
-        yield Picture(id="image")
+        yield self.picture
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -169,7 +172,7 @@ class CellScreen(Screen[None]):
             self.page.display = True
             self._show_text([((f"{self.folder} has no image of it", "quiet"),)])
         else:
-            self.query_one(Picture).show(process.image)
+            self.picture.show(process.image)
 
     # ----------------------------------------------------------------------------------------------------- actions
 
