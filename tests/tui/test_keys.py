@@ -90,7 +90,7 @@ def test_two_may_change_places() -> None:
             "cell.stage on the cell screen; give each of them another key too",
         ),
         ({"help": "/"}, "keys.help: 'slash' is also filter on the home screen; give that another key too"),
-        ({"help": "ctrl+m"}, "keys.help: 'enter' is also cell.open on the home screen, run.open on the runs screen; give"),
+        ({"help": "ctrl+m"}, "keys.help: 'enter' is also cell.open on the home screen, run.open on the runs screen"),
     ],
 )
 def test_a_mistake_names_file_and_key(remapped: dict[str, str], words: str) -> None:
