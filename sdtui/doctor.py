@@ -49,13 +49,9 @@ def diagnose_here(runs_dir: Path | None) -> list[Finding]:
         runs_dir: ``--runs-dir``.
     """
     registered, found = _settings()
-    interpreters: list[Interpreter] = []
-    broken: list[Finding] = []
-    for name in (settings.CURRENT, *registered.environments):
-        try:
-            interpreters += environments.resolve([name], registered)
-        except UserError as error:
-            broken.append(Finding("problem", f"environment {name}", str(error).partition(": ")[2]))
+    looked = environments.look(registered)
+    interpreters = [each.interpreter for each in looked if each.interpreter]
+    broken = [Finding("problem", f"environment {each.name}", each.problem) for each in looked if not each.interpreter]
     return found + diagnose(interpreters, settings.runs_dir(runs_dir, registered)) + broken
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -26,15 +27,19 @@ PACKAGES = (
     "safetensors",
     "torchvision",
 )
-NEEDED = ("torch", "diffusers", "transformers")
-"""What a worker imports, whatever it measures."""
-MINIMUM_PYTHON = (3, 10)
+MINIMUM = {"torch": "2.1", "diffusers": "0.16", "transformers": "4.25"}
+"""The oldest release of each package that a worker imports, whatever it measures; docs/environments.md says why."""
+MINIMUM_PYTHON = "3.10"
 _TIMEOUT_S = 30.0
 _MARK = "sdtui-environment:"
 
-# Runs in the other interpreter. An empty sys.path entry is the working directory, where a folder named torch may lie.
+# Runs in the other interpreter; a Python from before the minimum has to understand it far enough to say what it is.
+# An empty sys.path entry is the working directory, where a folder named torch may lie.
 _QUESTIONS = r"""
 import sys
+if sys.version_info[:2] < tuple(int(part) for part in sys.argv[2].split(".")):
+    print(sys.argv[1] + '{"python_version": [%d, %d, %d]}' % tuple(sys.version_info[:3]))
+    sys.exit()
 sys.path[:] = [entry for entry in sys.path if entry]
 import importlib.metadata as metadata, importlib.util as util, json, os, re, sysconfig
 
@@ -64,7 +69,7 @@ def torch_pin():
     pins = [re.match(r"torch\s*\(?==\s*([^;)\s]+)", text) for text in wanted]
     return next((pin.group(1) for pin in pins if pin), None)
 
-packages = {name: version(name) for name in sys.argv[2:]}
+packages = {name: version(name) for name in sys.argv[3:]}
 if "triton" in packages and packages["triton"] is None:
     packages["triton"] = version("pytorch-triton")
 print(sys.argv[1] + json.dumps({
@@ -91,16 +96,34 @@ class BuildFacts:
     headers: bool
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What became of looking at an environment.
+
+    Attributes:
+        name: ``current`` or the name it was registered under.
+        python: Its executable, or what stands for it in the settings.
+        interpreter: ``None`` where it does not answer.
+        problem: What keeps cells from running in it, in one line; empty where nothing was found.
+    """
+
+    name: str
+    python: str
+    interpreter: Interpreter | None
+    problem: str = ""
+
+
 def describe(name: str, python: Path) -> Interpreter:
     """Looks at an interpreter and its packages, without importing torch.
 
     Args:
         name: ``current`` or the name it was registered under.
-        python: The interpreter's executable.
+        python: The interpreter's executable, or the folder of its environment.
 
     Raises:
         UserError: It is missing, broken, too old, or does not answer; the message names environment and path.
     """
+    python = _executable(name, python)
     answer = _ask(name, python)
     version = ".".join(str(part) for part in answer["python_version"])
     return Interpreter(name, str(python), version, answer["packages"], answer["cuda"])
@@ -122,8 +145,7 @@ def resolve(names: Iterable[str], settings: Settings) -> tuple[Interpreter, ...]
     Raises:
         UserError: A name is not registered, or its interpreter does not work.
     """
-    known = {CURRENT: Environment(Path(sys.executable)), **settings.environments}
-    wanted = list(names)
+    known, wanted = _known(settings), list(names)
     for name in wanted:
         if name not in known:
             raise UserError(
@@ -133,19 +155,38 @@ def resolve(names: Iterable[str], settings: Settings) -> tuple[Interpreter, ...]
     return tuple(replace(describe(name, known[name].python), label=known[name].label) for name in wanted)
 
 
-def refuse_incomplete(interpreters: Iterable[Interpreter]) -> None:
+def look(settings: Settings) -> tuple[Looked, ...]:
+    """Looks at the environment that sdtui runs in and at every registered one; what is wrong with one is said of it."""
+    return tuple(_look(name, environment) for name, environment in _known(settings).items())
+
+
+def refuse_unusable(interpreters: Iterable[Interpreter]) -> None:
     """Refuses environments in which no cell could run.
 
     Raises:
-        UserError: One lacks a package that every worker imports; the message says how to install it.
+        UserError: One lacks a package that every worker imports, or has too old a release of it; the message says how
+            to install it.
     """
     for interpreter in interpreters:
-        missing = [name for name in NEEDED if interpreter.packages.get(name) is None]
-        if missing:
-            raise UserError(
-                f"environment '{interpreter.name}': {' and '.join(missing)} not installed; install with: "
-                f"{pip_install(interpreter)} {' '.join(missing)}"
-            )
+        absent, old = missing(interpreter), outdated(interpreter)
+        listed = " and ".join(filter(None, (", ".join(absent[:-1]), *absent[-1:])))
+        wrong = [f"{listed} not installed"] if absent else []
+        wrong += [f"{name} {version} is too old, the least is {MINIMUM[name]}" for name, version in old.items()]
+        if wrong:
+            wanted = " ".join((*absent, *(shlex.quote(f"{name}>={MINIMUM[name]}") for name in old)))
+            mend = f"{pip_install(interpreter)} {wanted}"
+            raise UserError(f"environment '{interpreter.name}': {', '.join(wrong)}; install with: {mend}")
+
+
+def missing(interpreter: Interpreter) -> list[str]:
+    """Returns the packages of `MINIMUM` that an environment lacks."""
+    return [name for name in MINIMUM if interpreter.packages.get(name) is None]
+
+
+def outdated(interpreter: Interpreter) -> dict[str, str]:
+    """Returns the packages of an environment that are older than `MINIMUM`, with their versions."""
+    found = {name: interpreter.packages.get(name) for name in MINIMUM}
+    return {name: version for name, version in found.items() if version and _release(version) < _release(MINIMUM[name])}
 
 
 def pip_install(interpreter: Interpreter) -> str:
@@ -162,11 +203,33 @@ def variables(name: str, environ: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in environ.items() if key not in foreign}
 
 
+def _known(settings: Settings) -> dict[str, Environment]:
+    return {CURRENT: Environment(Path(sys.executable)), **settings.environments}
+
+
+def _look(name: str, environment: Environment) -> Looked:
+    interpreter = None
+    try:
+        interpreter = replace(describe(name, environment.python), label=environment.label)
+        refuse_unusable([interpreter])
+    except UserError as error:
+        return Looked(name, str(environment.python), interpreter, str(error).partition(": ")[2])
+    return Looked(name, interpreter.python, interpreter)
+
+
+def _executable(name: str, python: Path) -> Path:
+    """Returns an environment's executable, where a folder stands for what is in it."""
+    if not python.is_dir():
+        return python
+    for found in (python / "bin" / "python", python / "bin" / "python3"):
+        if os.path.lexists(found):
+            return found
+    raise UserError(f"environment '{name}': {python} holds no bin/python; write the path of a Python executable")
+
+
 def _ask(name: str, python: Path) -> dict[str, Any]:
     where = f"environment '{name}': {python}"
-    if python.is_dir():
-        raise UserError(f"{where} is a folder; did you mean '{python / 'bin' / 'python'}'?")
-    command = [str(python), "-c", _QUESTIONS, _MARK, *PACKAGES]
+    command = [str(python), "-c", _QUESTIONS, _MARK, MINIMUM_PYTHON, *PACKAGES]
     try:
         done = subprocess.run(
             command,
@@ -179,7 +242,9 @@ def _ask(name: str, python: Path) -> dict[str, Any]:
             check=False,
         )
     except OSError as error:
-        raise UserError(f"{where}: {error.strerror}") from error
+        is_link = isinstance(error, FileNotFoundError) and os.path.lexists(python)  # of a venv whose Python is gone
+        why = "what it links to, or is run by, is gone" if is_link else error.strerror
+        raise UserError(f"{where}: {why}") from error
     except subprocess.TimeoutExpired as error:
         raise UserError(f"{where}: no answer within {_TIMEOUT_S:.0f} s") from error
     answer = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), None)
@@ -190,7 +255,13 @@ def _ask(name: str, python: Path) -> dict[str, Any]:
 
 
 def _checked(where: str, answer: dict[str, Any]) -> dict[str, Any]:
-    if tuple(answer["python_version"][:2]) < MINIMUM_PYTHON:
-        found, least = (".".join(str(part) for part in v) for v in (answer["python_version"], MINIMUM_PYTHON))
-        raise UserError(f"{where} is Python {found}; the worker needs {least} or later")
+    version = ".".join(str(part) for part in answer["python_version"])
+    if _release(version) < _release(MINIMUM_PYTHON):
+        raise UserError(f"{where} is Python {version}; the worker needs {MINIMUM_PYTHON} or later")
     return answer
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Returns the numbers that a version begins with; of a development build, those of the release it leads to."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, found.group().split("."))) if found else (sys.maxsize,)

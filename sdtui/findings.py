@@ -19,7 +19,7 @@ Level = Literal["ok", "info", "warning", "problem"]
 
 LITTLE_DISK_MIB = 1024.0
 NO_DISK_MIB = 100.0
-REQUIRED = (*environments.NEEDED, "accelerate")
+REQUIRED = (*environments.MINIMUM, "accelerate")
 _SHOW_PROCESSES = "nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv"
 
 
@@ -134,16 +134,22 @@ def check_rates(subject: str, machine: Machine) -> list[Finding]:
 
 
 def check_packages(interpreter: Interpreter, gpus: Sequence[Gpu]) -> list[Finding]:
-    """Checks that what a worker imports is installed."""
+    """Checks that what a worker imports is installed, and not too old."""
     subject, packages = _environment(interpreter), interpreter.packages
     missing = [name for name in REQUIRED if packages.get(name) is None]
+    outdated = environments.outdated(interpreter)
+    limits = {"torch": _torch_limit(_driver_cuda(gpus))}
+    pip = environments.pip_install(interpreter)
     findings = []
     if missing:
-        limits = {"torch": _torch_limit(_driver_cuda(gpus))}
         wanted = " ".join(shlex.quote(name + limits.get(name, "")) for name in missing)
-        message = f"not installed: {', '.join(missing)}"
-        findings.append(Finding("problem", subject, message, f"{environments.pip_install(interpreter)} {wanted}"))
-    else:
+        findings.append(Finding("problem", subject, f"not installed: {', '.join(missing)}", f"{pip} {wanted}"))
+    for name, version in outdated.items():
+        least = environments.MINIMUM[name]
+        bounds = ",".join(filter(None, (f">={least}", limits.get(name))))
+        message = f"{name} {version} is too old, the least is {least}"
+        findings.append(Finding("problem", subject, message, f"{pip} {shlex.quote(name + bounds)}"))
+    if not missing and not outdated:
         versions = ", ".join(f"{name} {packages[name]}" for name in REQUIRED)
         findings.append(Finding("ok", subject, f"Python {interpreter.python_version}, {versions}"))
     if packages.get("xformers") is None:

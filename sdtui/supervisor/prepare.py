@@ -44,7 +44,7 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
     _refuse_folders_without_weights(cells)
     device = resolve_device(plan.device, os.environ)
     interpreters = environments.resolve(plan.environments, settings.load())
-    environments.refuse_incomplete(interpreters)
+    environments.refuse_unusable(interpreters)
     machine = describe_machine(device.gpu)
     return Sitting(
         cells=cells,

@@ -397,7 +397,7 @@ def test_an_empty_name_is_none(sdtui: Command, arguments: tuple[str, ...], flag:
 def test_an_environment_without_what_a_worker_imports(
     sdtui: Command, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], said: str
 ) -> None:
-    packages = {name: None if name in missing else "1" for name in environments.PACKAGES}
+    packages = {name: None if name in missing else "99" for name in environments.PACKAGES}
     bare = Interpreter("current", "/my env/python", "3.12.1", packages, None)
     monkeypatch.setattr(environments, "describe", lambda *_: bare)
     mend = f"install with: '/my env/python' -m pip install {' '.join(missing)}"

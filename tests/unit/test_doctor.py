@@ -119,6 +119,14 @@ def test_packages_missing() -> None:
     assert (info.level, "xformers" in info.message) == ("info", True)
 
 
+def test_packages_that_are_too_old() -> None:
+    old = _with(torch="2.0.1+cu118", diffusers="0.15.1")
+    torch, diffusers = check_packages(old, _driver("12.4"))
+    assert (torch.level, torch.message) == ("problem", "torch 2.0.1+cu118 is too old, the least is 2.1")
+    assert torch.mend == f"{PIP} 'torch>=2.1,<2.11'"
+    assert diffusers.mend == f"{PIP} 'diffusers>=0.16'"
+
+
 @pytest.mark.parametrize(
     ("built", "driver", "mend"),
     [

@@ -128,8 +128,26 @@ def test_a_broken_interpreter_names_environment_and_path(
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_hints_at_its_python(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is a folder; did you mean '.*/bin/python'\?"):
+def test_a_folder_without_a_python(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        environments.describe("venv", tmp_path)
+    said = f"environment 'venv': {tmp_path} holds no bin/python; write the path of a Python executable"
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize("name", ["python", "python3"])
+def test_a_folder_stands_for_the_python_in_it(tmp_path: Path, interpreter: Callable[..., Path], name: str) -> None:
+    python = tmp_path / "venv" / "bin" / name
+    python.parent.mkdir(parents=True)
+    python.symlink_to(interpreter())
+    assert environments.describe("venv", tmp_path / "venv").python == str(python), "the link, which makes it a venv"
+
+
+def test_a_venv_whose_python_is_gone(tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.symlink_to("/no/such/python3.12")
+    with pytest.raises(UserError, match=r"^environment 'venv': .*/python: what it links to, or is run by, is gone$"):
         environments.describe("venv", tmp_path)
 
 
@@ -145,6 +163,63 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
     path.chmod(0o755)
     with pytest.raises(UserError, match=r"is Python 3\.8\.10; the worker needs 3\.10 or later"):
         environments.describe("old", path)
+
+
+def test_a_python_that_is_too_old_is_asked_no_more_than_its_version(
+    interpreter: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "MINIMUM_PYTHON", "9.10")
+    with pytest.raises(UserError, match=r"is Python 3\.\d+\.\d+; the worker needs 9\.10 or later$"):
+        environments.describe("old", interpreter())
+
+
+def _with(**packages: str | None) -> Interpreter:
+    have = {"torch": "2.13.0+cpu", "diffusers": "0.42.1", "transformers": "5.24.0", **packages}
+    return Interpreter("other", "/my env/python", "3.12.1", have)
+
+
+@pytest.mark.parametrize(
+    ("packages", "wrong", "mend"),
+    [
+        ({"torch": None}, "torch not installed", "torch"),
+        (
+            {"diffusers": None, "transformers": None},
+            "diffusers and transformers not installed",
+            "diffusers transformers",
+        ),
+        ({"torch": "2.0.1+cu118"}, "torch 2.0.1+cu118 is too old, the least is 2.1", "'torch>=2.1'"),
+        ({"diffusers": "0.15.1"}, "diffusers 0.15.1 is too old, the least is 0.16", "'diffusers>=0.16'"),
+        (
+            {"torch": "1.13.1", "diffusers": None},
+            "diffusers not installed, torch 1.13.1 is too old, the least is 2.1",
+            "diffusers 'torch>=2.1'",
+        ),
+    ],
+)
+def test_what_keeps_every_worker_from_running(packages: dict[str, str | None], wrong: str, mend: str) -> None:
+    with pytest.raises(UserError) as caught:
+        environments.refuse_unusable([_with(), _with(**packages)])
+    said = f"environment 'other': {wrong}; install with: '/my env/python' -m pip install {mend}"
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("torch", "diffusers"),
+    [("2.1", "0.16.0"), ("2.1.0a0+git1", "0.16.dev0"), ("2.15.0.dev20261120+cu130", "0.43.0.dev0"), ("unknown", "1")],
+)
+def test_what_is_not_too_old(torch: str, diffusers: str) -> None:
+    environments.refuse_unusable([_with(torch=torch, diffusers=diffusers)])
+
+
+def test_looking_at_all_says_of_each_what_is_wrong(tmp_path: Path, interpreter: Callable[..., Path]) -> None:
+    gone = Path("/no/such/python")
+    known = Settings(Path("/s.toml"), {"bare": Environment(interpreter(), "ours"), "gone": Environment(gone)})
+    current, bare, missing = environments.look(known)
+    assert (current.name, current.python, current.problem) == ("current", sys.executable, "")
+    assert bare.interpreter is not None
+    assert bare.interpreter.label == "ours"
+    assert bare.problem.startswith("torch, diffusers and transformers not installed; install with: ")
+    assert missing == environments.Looked("gone", str(gone), None, f"{gone}: No such file or directory")
 
 
 def test_resolve_keeps_the_order(interpreter: Callable[..., Path]) -> None:
