@@ -106,11 +106,6 @@ class Place:
         """Starts the dashboard."""
         return Terminal([sys.executable, "-m", "sdtui", *arguments], self.environ, SIZE)
 
-    def attach(self, folder: Path) -> Terminal:
-        """Starts the dashboard on a run."""
-        code = "import sys; from sdtui.tui.opening import open_dashboard; open_dashboard(None, sys.argv[1])"
-        return Terminal([sys.executable, "-c", code, folder.name], self.environ, SIZE)
-
     @contextmanager
     def load(self, *arguments: str) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
         """Has a new run written meanwhile; yields its folder and the writer."""
@@ -152,7 +147,7 @@ def _one_start(place: Place) -> tuple[float, float]:
 
 def live(place: Place, chosen: argparse.Namespace) -> Iterator[Figure]:
     """Follows a run that steps 100 times a second; then moves the cursor meanwhile."""
-    with place.load("--rate", str(RATE), "--calls", str(CALLS)) as (folder, _), place.attach(folder) as it:
+    with place.load("--rate", str(RATE), "--calls", str(CALLS)) as (folder, _), place.open("attach", folder.name) as it:
         it.wait_for(lambda lines: _sequence(lines) is not None)
         it.read_for(min(SETTLE_S, chosen.seconds))
         shown: list[tuple[float, int]] = []
@@ -209,10 +204,10 @@ def _presses(terminal: Terminal, count: int) -> Iterator[float]:
 def memory(place: Place, chosen: argparse.Namespace) -> Iterator[Figure]:
     """Follows a long run that is written as fast as can be, and opens it when it has ended."""
     with place.load("--rate", "0", "--events", str(chosen.events)) as (folder, writer):
-        with place.attach(folder) as terminal:
+        with place.open("attach", folder.name) as terminal:
             yield from _when_read(terminal, "followed", folder)
         writer.wait()
-    with place.attach(folder) as terminal:
+    with place.open("attach", folder.name) as terminal:
         yield from _when_read(terminal, "opened", folder)
 
 
@@ -231,7 +226,7 @@ def hang_up(place: Place, chosen: argparse.Namespace) -> Iterator[Figure]:
     """Takes the terminal away while a run is followed."""
     took = []
     for _ in range(chosen.hang_ups):
-        with place.load() as (folder, writer), place.attach(folder) as terminal:
+        with place.load() as (folder, writer), place.open("attach", folder.name) as terminal:
             terminal.wait_for(lambda lines: _sequence(lines) is not None)
             lost = terminal.hang_up()
             terminal.process.wait(30)
