@@ -1,7 +1,4 @@
-"""Where sdtui keeps things, and the settings file that a person writes.
-
-Importing this module is cheap: ``sdtui ls`` does. pydantic is imported where a settings file is read.
-"""
+"""Where sdtui keeps things, and the settings file that a person writes."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from sdtui.catalog.checking import Limits, Text, check
 from sdtui.catalog.toml_files import read_toml
 from sdtui.model.errors import UserError
 from sdtui.model.machine import Gpu
@@ -166,6 +164,37 @@ def environment_label(text: str) -> str:
 # ------------------------------------------------------------------------------------------------------- the file
 
 
+def _as_table(value: Any) -> Any:
+    """Takes an environment that was written as its path alone."""
+    if isinstance(value, str):
+        return {"python": value}
+    if not isinstance(value, Mapping):
+        raise ValueError("is no text")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EnvironmentTable:
+    python: Text
+    label: Annotated[str, Limits(after=environment_label)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _DashboardTable:
+    theme: Text | None = None
+    mouse: bool = True
+    notify: bool = True
+    images: Images = "half-block"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SettingsTable:
+    runs_dir: Text | None = None
+    environments: dict[str, Annotated[_EnvironmentTable, Limits(before=_as_table)]] = field(default_factory=dict)
+    dashboard: _DashboardTable = field(default_factory=_DashboardTable)
+    keys: dict[str, Any] = field(default_factory=dict)
+
+
 def load(path: Path | None = None) -> Settings:
     """Reads the settings file; a missing one is an empty one.
 
@@ -179,40 +208,16 @@ def load(path: Path | None = None) -> Settings:
     if not os.path.exists(source):
         return Settings(source)
     content = read_toml(source)
-    checked = _checked(source, content)
-    environments = {name: _environment(source, name, **table) for name, table in checked["environments"].items()}
-    runs = checked["runs_dir"]
+    checked = check(_SettingsTable, content, str(source))
+    environments = {name: _environment(source, name, table) for name, table in checked.environments.items()}
+    runs = checked.runs_dir
     return Settings(
         source,
         environments,
         _absolute(source, "runs_dir", runs) if runs else None,
-        keys=dict(_flat(source, "keys", checked["keys"])),
-        **checked["dashboard"],
+        keys=dict(_flat(source, "keys", checked.keys)),
+        **vars(checked.dashboard),
     )
-
-
-def _checked(source: Path, content: dict[str, Any]) -> dict[str, Any]:
-    from pydantic import AfterValidator, BeforeValidator, Field
-
-    from sdtui.catalog.schema import Table, Text, check
-
-    class EnvironmentTable(Table):
-        python: Text
-        label: Annotated[str, AfterValidator(environment_label)] | None = None
-
-    class DashboardTable(Table):
-        theme: Text | None = None
-        mouse: bool = True
-        notify: bool = True
-        images: Images = "half-block"
-
-    class SettingsTable(Table):
-        runs_dir: Text | None = None
-        environments: dict[str, Annotated[EnvironmentTable, BeforeValidator(_as_table)]] = Field(default_factory=dict)
-        dashboard: DashboardTable = DashboardTable()
-        keys: dict[str, Any] = Field(default_factory=dict)
-
-    return check(SettingsTable, content, str(source)).model_dump()
 
 
 def _flat(source: Path, key: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -227,20 +232,11 @@ def _flat(source: Path, key: str, table: Mapping[str, Any]) -> Iterator[tuple[st
             raise UserError(f"{source}: {inner}: {json.dumps(value, default=str)} is no text")
 
 
-def _as_table(value: Any) -> Any:
-    """Takes an environment that was written as its path alone."""
-    if isinstance(value, str):
-        return {"python": value}
-    if not isinstance(value, Mapping):
-        raise ValueError("is no text")
-    return value
-
-
-def _environment(source: Path, name: str, python: str, label: str | None) -> Environment:
+def _environment(source: Path, name: str, table: _EnvironmentTable) -> Environment:
     key = f"environments.{name}"
     if problem := name_problem(name):
         raise UserError(f"{source}: {key}: {problem}")
-    return Environment(_absolute(source, key, python), label)
+    return Environment(_absolute(source, key, table.python), table.label)
 
 
 def _absolute(source: Path, key: str, text: str) -> Path:

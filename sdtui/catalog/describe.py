@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from sdtui.catalog.load import Catalog
@@ -27,7 +28,7 @@ def catalog_json(catalog: Catalog) -> dict[str, Any]:
             name: {"shipped": catalog.mode_entries[name].shipped, **encode(mode)}
             for name, mode in catalog.modes.items()
         },
-        "presets": {name: preset.model_dump(exclude_none=True) for name, preset in catalog.presets.items()},
+        "presets": {name: _given(preset) for name, preset in catalog.presets.items()},
     }
 
 
@@ -74,14 +75,21 @@ def _stage(stage: StageTable, counts: Mapping[str, Any]) -> dict[str, Any]:
                 "library": part.library,
                 "class_name": part.class_name,
                 "parameters": parameters.get(name),
-                "weights": part.weights.model_dump() if part.weights else None,
+                "weights": vars(part.weights) if part.weights else None,
             }
             for name, part in stage.components.items()
         },
         "arguments": stage.arguments,
-        "inputs": {name: made.model_dump(exclude_none=True) for name, made in stage.inputs.items()},
-        "weights": stage.weights.model_dump() if stage.weights else None,
+        "inputs": {name: _given(made) for name, made in stage.inputs.items()},
+        "weights": vars(stage.weights) if stage.weights else None,
         "tiny": {"steps": tiny.steps, "width": tiny.width, "height": tiny.height} if tiny else None,
+    }
+
+
+def _given(table: Any) -> dict[str, Any]:
+    """Returns the keys of a table that have a value."""
+    return {
+        key: _given(value) if is_dataclass(value) else value for key, value in vars(table).items() if value is not None
     }
 
 

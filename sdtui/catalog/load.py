@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdtui.catalog.schema import ModeTable, PipelineTable, PresetTable, StageTable, check
+from sdtui.catalog.checking import check
+from sdtui.catalog.schema import ModeTable, PipelineTable, PresetTable, StageTable
 from sdtui.catalog.toml_files import Whole, merge, read_text, read_toml
 from sdtui.model.cell import CompileOptions, Mode
 from sdtui.model.errors import UserError, nearest
@@ -223,9 +224,9 @@ def _merged(name: str, entries: Mapping[str, Entry], seen: tuple[str, ...]) -> d
 
 def _mode(name: str, entries: Mapping[str, Entry]) -> Mode:
     checked = check(ModeTable, merged(name, entries), entries[name].where)
-    values: dict[str, Any] = checked.model_dump()
+    values = dict(vars(checked))
     values["label"] = checked.label or name.replace("-", " ")
-    values["compile"] = CompileOptions(**checked.compile.model_dump()) if checked.compile else None
+    values["compile"] = CompileOptions(**vars(checked.compile)) if checked.compile else None
     return Mode(name=name, **values)
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdtui.catalog.checking import check, fields_of
 from sdtui.catalog.load import Catalog, merged
-from sdtui.catalog.schema import PlanKeys, PlanTable, PresetTable, check
+from sdtui.catalog.schema import PlanKeys, PlanTable, PresetTable
 from sdtui.catalog.toml_files import read_toml
 from sdtui.model.errors import UserError, near, nearest
 from sdtui.model.plan import Plan
@@ -174,7 +175,7 @@ def _is_path(source: str) -> bool:
 
 
 def _partial(keys: PlanKeys, where: str, folder: Path) -> PartialPlan:
-    values = {key: getattr(keys, key) for key in PlanKeys.model_fields if getattr(keys, key) is not None}
+    values = {key: getattr(keys, key) for key in fields_of(PlanKeys) if getattr(keys, key) is not None}
     if "weights" in values:
         values["weights"] = _weights(values["weights"], folder, f"{where}: weights")
     return PartialPlan(values, {key: f"{where}: {key}" for key in values})

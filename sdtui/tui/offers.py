@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdtui.catalog.checking import fields_of
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import Catalog
 from sdtui.catalog.plans import DEFAULT_PRESET, resolve_plan
@@ -68,7 +69,7 @@ def _is_plan(path: Path) -> bool:
         keys = tomllib.loads(path.read_text(encoding="utf-8")).keys()
     except (OSError, ValueError):  # whatever it is, it is no plan
         return False
-    return bool(keys & PlanTable.model_fields.keys())
+    return bool(keys & fields_of(PlanTable).keys())
 
 
 def _offer(catalog: Catalog, source: str, description: str, gpu: bool) -> Offer:

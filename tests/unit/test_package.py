@@ -94,7 +94,7 @@ def test_every_package_that_is_imported_is_declared() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     declared = [*project["dependencies"], *project["optional-dependencies"]["images"]]
     names = {re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for line in declared}
-    assert {"torch", "numpy", "pydantic"} <= foreign
+    assert {"torch", "numpy", "textual"} <= foreign
     assert {name for name in foreign if not names & {d.lower() for d in distributions[name]}} == set()
 
 
