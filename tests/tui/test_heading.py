@@ -9,6 +9,7 @@ import pytest
 
 from sdtui.catalog.load import load_catalog
 from sdtui.model.machine import Gpu, Interpreter, Machine
+from sdtui.report.text import Torch
 from sdtui.tui.board import make_board
 from sdtui.tui.draft import make_draft
 from sdtui.tui.heading import batch_strip, changed_words, filter_words, top_line
@@ -41,7 +42,7 @@ def test_options_that_differ_are_named_and_the_driver_goes_first() -> None:
 
 def test_a_run_that_is_shown_has_its_own_machine_and_torch() -> None:
     other = replace(MACHINE, gpu=replace(GPU, name="NVIDIA A100", driver="1"))
-    run = RunView(Path("/runs/x"), "x", "ok", machine=other, torch={"current": "2.9.1"})
+    run = RunView(Path("/runs/x"), "x", "ok", machine=other, torch={"current": Torch("current", "2.9.1")})
 
     assert top_line(DOCS, SEEN, run, 80).plain == " sdtui  A100 · driver 1 · torch 2.9.1 · plan docs"
 
@@ -87,7 +88,7 @@ def test_the_strip_has_the_batch_size_that_is_shown_in_brackets() -> None:
     ],
 )
 def test_a_filter_leaves_what_matches_and_says_how_much(wanted: str, rows: int, columns: int, words: str) -> None:
-    board = make_board(DOCS, {}, {"current": "2.11.0"}, 1, wanted)
+    board = make_board(DOCS, {}, {"current": Torch("current", "2.11.0")}, 1, wanted)
 
     assert (len(board.rows), len(board.headers)) == (rows, columns)
     assert filter_words(DOCS, board, wanted) == words
@@ -95,6 +96,7 @@ def test_a_filter_leaves_what_matches_and_says_how_much(wanted: str, rows: int, 
 
 def test_a_filter_finds_environments() -> None:
     draft = DOCS.with_options({"environments": ["current", "nightly"]})
-    board = make_board(draft, {}, {"current": "2.11.0", "nightly": "2.13.0.dev1"}, 1, "nightly")
+    torch = {"current": Torch("current", "2.11.0"), "nightly": Torch("nightly", "2.13.0.dev1")}
+    board = make_board(draft, {}, torch, 1, "nightly")
 
     assert board.headers == (("torch nightly", "no compile"), ("torch nightly", "compile"))
