@@ -23,6 +23,7 @@ CONTROL = 29
 """Columns of what is typed or chosen."""
 GAP = 4
 """Columns between two columns of sections."""
+_LEAST_NOTE = 28
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,8 @@ def _rows(item: Item, width: int, under: bool) -> Iterator[Row]:
         return
     note, part = item.note
     room = max(8, width - LABEL - CONTROL - 1)
+    if part == "note" and room < _LEAST_NOTE:  # not worth rows of its own
+        note = textwrap.shorten(note, room, placeholder=" …")
     notes = textwrap.wrap(note, room) or [""]
     label = (set_cell_size(f"{item.mark} {item.label}", LABEL), part if part != "note" else _part("label", under))
     yield (label, *_control(item, under), (" ", ""), (set_cell_size(notes[0], room), part))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn import text_of
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -221,6 +222,20 @@ async def test_a_plan_file_that_is_gone_is_one_toast(dashboard: Dashboard, tmp_p
 
         assert isinstance(dashboard.screen, Home)
         assert [note.message for note in dashboard._notifications][-1] == f"{plan}: no such file"
+
+
+async def test_on_a_narrow_screen_problems_are_said_whole_and_hints_are_cut(dashboard: Dashboard) -> None:
+    async with dashboard.run_test(size=(60, 16)) as pilot:
+        screen = await _open(dashboard, pilot)
+        await _go(screen, pilot, "size")
+        await pilot.press("1", "3")
+        drawn = text_of(screen.query_one("#drawn"))
+
+        weights = next(line for line in drawn if "weights" in line)
+        assert weights.rstrip().endswith("…")
+        first = next(index for index, line in enumerate(drawn) if line.startswith("✗ size"))
+        said = " ".join(line[44:].strip() for line in drawn[first : first + 4])
+        assert said.startswith("13 is no multiple of 8; did you mean 16?")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 48)])
