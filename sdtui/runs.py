@@ -154,12 +154,14 @@ class Tail:
     Args:
         folder: Of the run.
         without: Kinds of events that are left out, and cost next to nothing.
+        but_of: Id of a cell of which none is left out.
     """
 
-    def __init__(self, folder: Path, without: Sequence[type[Event]] = ()) -> None:
+    def __init__(self, folder: Path, without: Sequence[type[Event]] = (), but_of: str | None = None) -> None:
         self._path = folder / JOURNAL
         self._offset = 0
         self._left_out = tuple(f'"kind":"{kind.KIND}"'.encode() for kind in without)
+        self._kept = b"" if but_of is None else f'"cell":"{but_of}"'.encode()
 
     def poll(self) -> Iterator[Stamped]:
         """Yields the events that are new when it is called, and reads little ahead of them.
@@ -176,32 +178,39 @@ class Tail:
                 *lines, torn = (torn + chunk).split(b"\n")
                 for line in lines:
                     self._offset += len(line) + 1
-                    if self._left_out and any(kind in line[:_HEAD_BYTES] for kind in self._left_out):
+                    if self._leaves_out(line):
                         continue
                     try:
                         yield from_line(line)
                     except DecodeError:
                         continue
 
+    def _leaves_out(self, line: bytes) -> bool:
+        if not any(kind in line[:_HEAD_BYTES] for kind in self._left_out):
+            return False
+        return not (self._kept and self._kept in line)
+
 
 class ReadCancelledError(Exception):
     """A run is no longer wanted by whoever had it read."""
 
 
-def read(folder: Path, cancelled: Callable[[], bool] = lambda: False) -> RunRecord:
+def read(folder: Path, cancelled: Callable[[], bool] = lambda: False, samples_of: str | None = None) -> RunRecord:
     """Reads a whole run.
 
     Args:
         folder: Of the run.
         cancelled: Whether it is no longer wanted; asked at each event.
+        samples_of: Id of the only cell whose steps and telemetry are read; ``None`` is all cells.
 
     Raises:
         UserError: The folder holds no readable journal.
         ReadCancelledError: It is no longer wanted.
     """
     record = RunRecord(folder)
+    tail = Tail(folder) if samples_of is None else Tail(folder, (Step, Telemetry), samples_of)
     try:
-        for stamped in Tail(folder).poll():
+        for stamped in tail.poll():
             record.apply(stamped)
             if cancelled():
                 raise ReadCancelledError

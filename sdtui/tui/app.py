@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from textual.app import App
+from textual.reactive import reactive
 from textual.screen import Screen
 
 from sdtui import runs, settings
@@ -99,12 +100,13 @@ class Dashboard(StyledApp):
     HORIZONTAL_BREAKPOINTS = [(0, "-cramped"), (LEAST[0], "-narrow"), (100, "-medium"), (150, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (LEAST[1], "-short"), (30, "-tall")]
 
+    run_view: reactive[RunView | None] = reactive(None, repaint=False, always_update=True)
+
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening.settings)
         self.opening = opening
         self.draft: Draft = make_draft(opening.catalog, "docs" if opening.gpu else "demo", {}, opening.gpu)
         self.draft = self.draft.with_selection_of(())
-        self.run_view: RunView | None = None
         self.results: dict[str, CellView] = {}
         self.machine: MachineSeen | None = None
         self.comparer = Comparer(self.in_thread)

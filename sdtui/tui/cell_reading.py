@@ -96,7 +96,7 @@ class CellReading:
 def read_cell(folder: Path, cell: str, post: Post) -> None:
     """Posts a cell as its run's folder has it now, or why it cannot be read."""
     try:
-        results = results_of(runs.read(folder))
+        results = results_of(runs.read(folder, samples_of=cell))
     except UserError as error:
         post(Told(str(error), "error"))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,14 +33,22 @@ from sdtui.tui.widgets.trace import Graph, Trace
 
 if TYPE_CHECKING:
     from sdtui.tui.app import Dashboard
+    from sdtui.tui.snapshot import RunView
 
 TABS = ("figures", "calls", "steps", "telemetry", "log", "image", "script")
 _DRAWN = {"steps": "#steps", "telemetry": "#telemetry", "image": "#image"}
 """Tabs with a widget of their own; the others are pages of text."""
+_REST_S = 2.0
+"""Least between two readings of a cell that is followed."""
+_REST = 20.0
+"""Likewise, as a multiple of what a reading takes: long runs take a twentieth of a core too."""
 
 
 class CellScreen(Screen[None]):
-    """Shows a cell of a run's folder, in tabs; of a cell of several processes, samples of one at a time."""
+    """Shows a cell of a run's folder, in tabs; of a cell of several processes, samples of one at a time.
+
+    While the run is followed, it is read again when the cell has moved on: after each call, and when it has ended.
+    """
 
     app: Dashboard
 
@@ -56,6 +65,9 @@ class CellScreen(Screen[None]):
         self.picture = Graphic(images, id="image") if images else Picture(id="image")
         self._process = self._stage = 0
         self._zoomed = False
+        self._place: object = None
+        self._began = 0.0
+        self._resting = self._stale = False
 
     def compose(self) -> ComposeResult:
         """Lays out the screen."""
@@ -73,6 +85,8 @@ class CellScreen(Screen[None]):
         """Reads the cell."""
         self._show()
         self.action_reload()
+        self._place = self._place_in(self.app.run_view)
+        self.watch(self.app, "run_view", self._follow, init=False)
 
     @property
     def page(self) -> Page:
@@ -84,13 +98,40 @@ class CellScreen(Screen[None]):
         """The process whose samples are shown."""
         return self.reading.processes[self._process] if self.reading else None
 
+    # --------------------------------------------------------------------------------------------------- following
+
+    def _follow(self, run: RunView | None) -> None:
+        place = self._place_in(run)
+        if place is None or place == self._place:
+            return
+        self._place, self._stale = place, True
+        if not self._resting:
+            self.action_reload()
+
+    def _place_in(self, run: RunView | None) -> object:
+        """Returns how far the cell is, call by call; ``None`` where the run is another."""
+        if run is None or run.folder != self.folder or self.cell not in run.cells:
+            return None
+        view, live = run.cells[self.cell], run.live
+        now = (live.name, live.phase, live.call, live.stage) if live and live.cell == self.cell else None
+        return view.state, view.status, now
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self._stale:
+            self.action_reload()
+
     # ----------------------------------------------------------------------------------------------------- showing
 
     def on_cell_read(self, message: CellRead) -> None:
-        """Shows it."""
+        """Shows it, a log that was seen to its end as far as it goes now."""
+        self.set_timer(max(_REST_S, _REST * (time.monotonic() - self._began)), self._rested)
+        at_end = self.tab == "log" and self.page.is_vertical_scroll_end
         self.reading = message.cell
         self._process = min(self._process, len(message.cell.processes) - 1)
         self._show()
+        if at_end:
+            self.page.scroll_end(animate=False)
 
     def on_told(self, message: Told) -> None:
         """Goes back where there is nothing to show."""
@@ -207,6 +248,7 @@ class CellScreen(Screen[None]):
 
     def action_reload(self) -> None:
         """Reads the folder again, which a run that goes on has written to."""
+        self._began, self._resting, self._stale = time.monotonic(), True, False
         self.app.in_thread("cell", read_cell, self.folder, self.cell, screen=self)
 
     def action_copy_script(self) -> None:

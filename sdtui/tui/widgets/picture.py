@@ -41,9 +41,9 @@ class Picture(Widget):
 
     def show(self, path: Path | None) -> None:
         """Shows a PNG, or nothing."""
-        self._path = path
-        self._strips = []
-        self.refresh()
+        if path != self._path:
+            self._path, self._strips = path, []
+            self.refresh()
         self._begin()
 
     def on_resize(self) -> None:
