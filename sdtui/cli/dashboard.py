@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -26,7 +25,6 @@ def _root(
     if version:
         typer.echo(f"sdtui {VERSION}")
     elif command is None:
-        _need_terminal()
         from sdtui.tui.opening import open_dashboard
 
         raise typer.Exit(open_dashboard(runs_dir, not no_mouse))
@@ -44,7 +42,6 @@ def attach(
     no_mouse: NoMouse = False,
 ) -> None:
     """Opens the dashboard on a run, and follows it."""
-    _need_terminal()
     from sdtui.tui import opening
 
     raise typer.Exit(opening.attach(name, runs_dir, not no_mouse))
@@ -65,13 +62,6 @@ def replay(
     times = number(speed)
     if isinstance(times, str) or times is None or not 0 < times < float("inf"):
         raise UserError(f"--speed: '{speed}' is no number above 0, such as 10 or 0.5")
-    _need_terminal()
     from sdtui.tui import opening
 
     raise typer.Exit(opening.replay(name, times, runs_dir, not no_mouse))
-
-
-def _need_terminal() -> None:
-    """Refuses to draw where nobody would see it, or where nobody could type."""
-    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
-        raise UserError("the dashboard needs a terminal; without one, 'sdtui run' measures and 'sdtui watch' follows")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdtui import runs, settings
+from sdtui.model.errors import UserError
 from sdtui.telemetry.nvml import gpu_available
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def open_dashboard(runs_dir: Path | None, mouse: bool = True) -> int:
         mouse: Whether the mouse is taken; without it the terminal selects text.
 
     Raises:
-        UserError: A file of the person's is wrong.
+        UserError: There is no terminal, or a file of the person's is wrong.
     """
+    _need_terminal()
     return _open(runs_dir, None, None, mouse)
 
 
@@ -39,8 +41,9 @@ def attach(name: str | None, runs_dir: Path | None, mouse: bool) -> int:
         mouse: Whether the mouse is taken.
 
     Raises:
-        UserError: There is no such run, or none at all.
+        UserError: There is no terminal, no such run, or none at all.
     """
+    _need_terminal()
     where = settings.runs_dir(runs_dir)
     return _open(runs_dir, runs.find(where, name) if name is not None else _latest(where), None, mouse)
 
@@ -55,9 +58,16 @@ def replay(name: str, speed: float, runs_dir: Path | None, mouse: bool) -> int:
         mouse: Whether the mouse is taken.
 
     Raises:
-        UserError: There is no such run.
+        UserError: There is no terminal, or no such run.
     """
+    _need_terminal()
     return _open(runs_dir, runs.find(settings.runs_dir(runs_dir), name), speed, mouse)
+
+
+def _need_terminal() -> None:
+    """Refuses to draw where nobody would see it, or where nobody could type."""
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        raise UserError("the dashboard needs a terminal; without one, 'sdtui run' measures and 'sdtui watch' follows")
 
 
 def _latest(where: Path) -> Path:

@@ -276,7 +276,7 @@ def test_a_run_that_needs_a_gpu(sdtui: Command, here: Path, case: Case) -> None:
 @pytest.mark.parametrize("case", OF_RUNS, ids=by_arguments)
 def test_a_mistake_about_runs(sdtui: Command, here: Path, monkeypatch: pytest.MonkeyPatch, case: Case) -> None:
     monkeypatch.setenv("SDTUI_RUNS_DIR", str(RECORDED))
-    monkeypatch.setattr("sdtui.cli.dashboard._need_terminal", lambda: None)
+    monkeypatch.setattr("sdtui.tui.opening._need_terminal", lambda: None)
     check(sdtui(*case.arguments.split()), case, here)
 
 

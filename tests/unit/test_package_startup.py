@@ -22,10 +22,14 @@ def test_a_report_without_charts_loads_nothing_that_draws(fmt: str) -> None:
     assert loaded(["report", str(RUN), "--format", fmt]) & (HEAVY - {"numpy"} | {"markdown_it"}) == set()
 
 
-def loaded(command: list[str]) -> set[str]:
+def test_the_dashboard_takes_no_command_line_apart() -> None:
+    assert loaded([], status=2) & (HEAVY | {"typer", "pydantic"}) == set()  # there is no terminal here
+
+
+def loaded(command: list[str], status: int = 0) -> set[str]:
     traced = [sys.executable, "-X", "importtime", "-m", "sdtui", *command]
-    done = subprocess.run(traced, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(traced, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == status, done.stderr
 
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "sdtui.cli" in imported
