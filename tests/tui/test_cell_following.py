@@ -90,28 +90,27 @@ async def test_it_rests_between_two_readings(tmp_path: Path) -> None:
         assert read == [1]
 
 
-async def test_a_log_that_was_seen_to_its_end_stays_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cell_screen, "_REST_S", 0.01)
-    log = tmp_path / TINY / "logs" / f"{CELL}.log"
+async def test_a_log_that_was_seen_to_its_end_stays_there(tmp_path: Path) -> None:
     async with following(tmp_path) as (run, pilot, screen):
-        log.write_text("".join(f"line {n}\n" for n in range(50)) + "now")
-        await pilot.press("r", *["right"] * 4)
-        await until(pilot, lambda: "now" in text_of(screen.page)[-1], "the log is not read")
-        for last in ("then", "later"):
+        log = run.folder / "logs" / f"{CELL}.log"
+
+        async def read_with(last: str) -> None:
             with open(log, "a") as file:
                 file.write(f"\n{last}")
-            before = screen.reading
             await pilot.press("r")
-            await until(pilot, lambda: screen.reading is not before, "the log is not read again")
-            await until(pilot, lambda: last in text_of(screen.page)[-1], "the end is not shown")
-            await pilot.press("pageup")
-            at = screen.page.scroll_y
-            await pilot.press("G") if last == "then" else None
-        before = screen.reading
-        await pilot.press("r")
-        await until(pilot, lambda: screen.reading is not before, "the log is not read again")
-        await pilot.pause()
-        assert screen.page.scroll_y == at
+            await until(pilot, lambda: last in screen.reading.processes[0].log, "the log is not read again")
+            await pilot.pause()
+
+        log.write_text("\n" * 50)
+        await read_with("now")
+        await pilot.press(*["right"] * 4)
+        await until(pilot, lambda: "now" in text_of(screen.page)[-1], "the end is not shown")
+        await read_with("then")
+        await until(pilot, lambda: "then" in text_of(screen.page)[-1], "the end is not shown")
+        await pilot.press("pageup")
+        place = screen.page.scroll_y
+        await read_with("later")
+        assert screen.page.scroll_y == place
 
 
 @pytest.mark.parametrize("folder", [FIXTURES / TINY, FIXTURES / DOCS, RESULTS / "2026-11-24-h100-docs-batch-1"])
