@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import truediv
 
 from sdtui.catalog.reference import Reference, ReferenceRow, load_reference
-from sdtui.model.cell import Scale
 from sdtui.report import text
+from sdtui.report.page import PAGE_MODES, departure, page_columns, ratios, times
 from sdtui.report.tables import Entry, Row, Table
-
-PAGE_MODES = {"no-compile": "no compile", "compile": "compile"}
-"""Our modes that the page has, by its word for them at the end of its column names."""
 
 
 @dataclass(frozen=True)
@@ -63,34 +59,6 @@ def compare(tables: Sequence[Table], gpu: str | None) -> tuple[Comparison, ...]:
 def is_comparable(table: Table) -> bool:
     """Says whether a table followed the docs protocol at full scale."""
     return not departure(table.group.scale, table.group.variant)
-
-
-def departure(scale: Scale, variant: str) -> str:
-    """Says why work is not what the page measured; empty where it is. The page's own weights are no departure.
-
-    Args:
-        scale: Of a cell.
-        variant: What differs from the docs protocol, as `sdtui.model.cell.Cell` words it.
-    """
-    if scale == "tiny":
-        return "tiny scale measures nothing that the page did"
-    return "" if variant in ("", "published weights") else "it departs from the docs protocol"
-
-
-def page_columns(mode: str, names: Sequence[str]) -> tuple[int, ...]:
-    """Returns which of the page's columns, by index, are of a mode of ours."""
-    word = PAGE_MODES.get(mode)
-    return tuple(index for index, name in enumerate(names) if name.partition(" - ")[2] == word)
-
-
-def ratios(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
-    """Returns ours ÷ the page's, stage by stage; empty where either has no figure or they differ in stages."""
-    return tuple(map(truediv, ours, theirs)) if len(ours) == len(theirs) else ()
-
-
-def times(ratio: float) -> str:
-    """Two decimals, as our figures have; two digits below 0.1, where a CPU meets the page's GPUs."""
-    return f"{ratio:.2f}×" if ratio >= 0.1 else f"{ratio:.2g}×"
 
 
 def remarks(tables: Sequence[Table], comparisons: Sequence[Comparison], gpu: str | None) -> list[str]:

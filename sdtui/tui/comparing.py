@@ -13,6 +13,7 @@ from sdtui import runs
 from sdtui.catalog.reference import load_reference
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
+from sdtui.report.page import departure, page_columns, ratios, times
 from sdtui.tui.board import FLAG, Board, Square, level_of
 from sdtui.tui.draft import Draft
 from sdtui.tui.messages import RatiosFound
@@ -92,8 +93,6 @@ def page_ratios(cells: Mapping[str, CellView], gpu: str) -> dict[str, Ratio]:
 
 
 def _page_ratio(cell: Cell, its: tuple[float, ...], gpu: str) -> Ratio:
-    from sdtui.report.comparison import departure, page_columns, ratios, times
-
     page = load_reference()
     columns = [page.columns[index] for index in page_columns(cell.mode.name, page.columns)]
     theirs = [(column, page.cell(gpu, cell.slot.batch_size, cell.pipeline_label, column)) for column in columns]

@@ -12,6 +12,7 @@ from sdtui.check import Check
 from sdtui.model.cell import Cell, Slot, Stage
 from sdtui.model.results import CellSummary, StageSummary
 from sdtui.report import text
+from sdtui.report.page import departure, page_columns
 from sdtui.tui.board import FLAG, speed_up
 from sdtui.tui.draft import Draft
 from sdtui.tui.entries import Described, Entry, listed
@@ -218,8 +219,6 @@ def page_figures(cell: Cell, torch: str | None = None) -> str:
         cell: Whose slot it is; what departs from the docs protocol has no figures there.
         torch: Full version that it is measured with.
     """
-    from sdtui.report.comparison import departure, page_columns
-
     page = load_reference()
     columns = [page.columns[index] for index in page_columns(cell.mode.name, page.columns)]
     if not columns:

@@ -26,6 +26,33 @@ def test_the_dashboard_takes_no_command_line_apart() -> None:
     assert loaded([], status=2) & (HEAVY | {"typer", "pydantic"}) == set()  # there is no terminal here
 
 
+MATRIX = """
+import asyncio, sys
+from pathlib import Path
+from sdtui.catalog.load import load_catalog
+from sdtui.tui.app import Dashboard, Opening
+
+def begin(app):  # what it does once the matrix is painted
+    print(*sys.modules)
+    app.exit()
+
+Dashboard._begin = begin
+
+async def main():
+    async with Dashboard(Opening(Path("nowhere"), load_catalog(), True)).run_test() as pilot:
+        await pilot.pause()
+
+asyncio.run(main())
+"""
+
+
+def test_the_matrix_is_painted_before_anything_computes() -> None:
+    done = subprocess.run([sys.executable, "-c", MATRIX], capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
+    assert "sdtui.tui.widgets.matrix" in modules
+    assert modules & (HEAVY - {"textual"} | {"pydantic", "typer", "PIL"}) == set()
+
+
 def loaded(command: list[str], status: int = 0) -> set[str]:
     traced = [sys.executable, "-X", "importtime", "-m", "sdtui", *command]
     done = subprocess.run(traced, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
