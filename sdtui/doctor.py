@@ -99,13 +99,29 @@ def diagnose(interpreters: Sequence[Interpreter], runs_dir: Path) -> list[Findin
     boards, findings = _gpu_findings()
     findings += _rate_findings(visible(boards, os.environ))
     for interpreter in interpreters:
-        findings += _environment_findings(interpreter, [board.gpu for board in boards])
+        findings += environment_findings(interpreter, [board.gpu for board in boards])
     findings += check_compiler(_compiler(os.environ), _package_manager())
     findings += check_folder("runs directory", runs_dir, *_room(runs_dir))
     cache = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir())
     findings += check_folder("compile cache", cache, *_room(cache))
     findings += check_logind(logind.kills_user_processes())
     return findings
+
+
+def environment_findings(interpreter: Interpreter, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Looks at an environment that answers.
+
+    Args:
+        interpreter: To be looked at.
+        gpus: Of this machine.
+    """
+    findings = [*check_packages(interpreter, gpus), *check_torch(interpreter, gpus)]
+    try:
+        facts = environments.build_facts(interpreter)
+    except UserError as error:
+        return [*findings, Finding("problem", f"environment {interpreter.name}", str(error))]
+    findings += check_torchvision(interpreter, facts.torchvision_torch)
+    return findings + check_headers(interpreter, facts.headers, _package_manager())
 
 
 def render(findings: Sequence[Finding], width: int | None = None) -> str:
@@ -177,16 +193,6 @@ def _needs_mib() -> dict[str, float]:
     counts = load_catalog().counts
     stages = {name: [sum(stage["components"].values()) for stage in counts[name].values()] for name in counts}
     return {name: max(parameters) * _FP16_BYTES / _MIB for name, parameters in stages.items() if parameters}
-
-
-def _environment_findings(interpreter: Interpreter, gpus: Sequence[Gpu]) -> list[Finding]:
-    findings = [*check_packages(interpreter, gpus), *check_torch(interpreter, gpus)]
-    try:
-        facts = environments.build_facts(interpreter)
-    except UserError as error:
-        return [*findings, Finding("problem", f"environment {interpreter.name}", str(error))]
-    findings += check_torchvision(interpreter, facts.torchvision_torch)
-    return findings + check_headers(interpreter, facts.headers, _package_manager())
 
 
 def _compiler(environ: Mapping[str, str]) -> str | None:

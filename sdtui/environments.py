@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sdtui.model.errors import UserError, nearest
+from sdtui.model.errors import UserError, near, nearest
 from sdtui.model.machine import Interpreter
 from sdtui.settings import CURRENT, Environment, Settings
 
@@ -148,16 +148,22 @@ def resolve(names: Iterable[str], settings: Settings) -> tuple[Interpreter, ...]
     known, wanted = _known(settings), list(names)
     for name in wanted:
         if name not in known:
-            raise UserError(
-                f"environments: '{name}' is not registered under [environments] in {settings.source}; "
-                f"{nearest(name, known)}"
-            )
+            hint = nearest(name, known)
+            hint += "" if near(name, known) else f"; 'sdtui env add {name} PYTHON' registers it"
+            where = f"under [environments] in {settings.source}"
+            raise UserError(f"environments: '{name}' is not registered {where}; {hint}")
     return tuple(replace(describe(name, known[name].python), label=known[name].label) for name in wanted)
 
 
-def look(settings: Settings) -> tuple[Looked, ...]:
-    """Looks at the environment that sdtui runs in and at every registered one; what is wrong with one is said of it."""
-    return tuple(_look(name, environment) for name, environment in _known(settings).items())
+def look(settings: Settings, names: Iterable[str] | None = None) -> tuple[Looked, ...]:
+    """Looks at environments; what is wrong with one is said of it.
+
+    Args:
+        settings: Where they are registered.
+        names: Known ones; ``None`` looks at the one that sdtui runs in and at every registered one.
+    """
+    known = _known(settings)
+    return tuple(_look(name, known[name]) for name in (known if names is None else names))
 
 
 def refuse_unusable(interpreters: Iterable[Interpreter]) -> None:
@@ -187,6 +193,11 @@ def outdated(interpreter: Interpreter) -> dict[str, str]:
     """Returns the packages of an environment that are older than `MINIMUM`, with their versions."""
     found = {name: interpreter.packages.get(name) for name in MINIMUM}
     return {name: version for name, version in found.items() if version and _release(version) < _release(MINIMUM[name])}
+
+
+def candidates(python: Path) -> tuple[Path, ...]:
+    """Returns the executables that a registered path can stand for: itself, or one in its folder."""
+    return python, python / "bin" / "python", python / "bin" / "python3"
 
 
 def pip_install(interpreter: Interpreter) -> str:
@@ -221,10 +232,10 @@ def _executable(name: str, python: Path) -> Path:
     """Returns an environment's executable, where a folder stands for what is in it."""
     if not python.is_dir():
         return python
-    for found in (python / "bin" / "python", python / "bin" / "python3"):
-        if os.path.lexists(found):
-            return found
-    raise UserError(f"environment '{name}': {python} holds no bin/python; write the path of a Python executable")
+    found = next((path for path in candidates(python) if path != python and os.path.lexists(path)), None)
+    if found is None:
+        raise UserError(f"environment '{name}': {python} holds no bin/python; write the path of a Python executable")
+    return found
 
 
 def _ask(name: str, python: Path) -> dict[str, Any]:

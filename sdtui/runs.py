@@ -83,7 +83,7 @@ def complete(folder: Path) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a file under a temporary name, then renames it into place.
+    """Writes a file under a temporary name, then renames it into place; one that was there keeps its permissions.
 
     Raises:
         OSError: It cannot be written; what was there before still is.
@@ -91,6 +91,8 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(text, encoding="utf-8")
+        if path.exists():
+            shutil.copymode(path, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -72,3 +72,8 @@ Detach = Annotated[bool, typer.Option("--detach", help="Print the run's folder a
 def width(stream: Any) -> int | None:
     """Returns the columns of a terminal; ``None`` of what is none, where a line stays whole."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def narrate(line: str) -> None:
+    """Says what is being done; on stderr, which is not the command's data."""
+    typer.echo(line, err=True)

@@ -11,7 +11,7 @@ from sdtui.cli.application import app
 from sdtui.model.errors import UserError, near
 
 # isort: off
-from sdtui.cli import measuring, dashboard, reading, looking  # noqa: F401, each adds its commands: the order of --help
+from sdtui.cli import measuring, dashboard, reading, looking, environments  # noqa: F401, each adds its commands: the order of --help
 # isort: on
 
 UsageError: Any = typer.BadParameter.__base__  # click's, or that of the copy which later releases of typer hold

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sdtui.cli.application import Command, RunsDir, app, width
+from sdtui.cli.application import Command, RunsDir, app, narrate, width
 from sdtui.model.errors import UserError
 
 
@@ -62,11 +62,7 @@ def doctor(
         for flag, value in (("--device", device), ("--env", environment)):
             if value is not None:
                 raise UserError(f"{flag}: says what to probe; add --probe, or leave it out")
-    failures = diagnosis.probe_here(device, environment, _narrate) if probe else []
+    failures = diagnosis.probe_here(device, environment, narrate) if probe else []
     findings = diagnosis.diagnose_here(runs_dir) + failures
     typer.echo(diagnosis.render(findings, width(sys.stdout)), nl=False)
     raise typer.Exit(int(any(finding.level == "problem" for finding in findings)))
-
-
-def _narrate(line: str) -> None:
-    typer.echo(line, err=True)

@@ -30,7 +30,7 @@ class Surroundings:
     Attributes:
         record: Appends an event to the journal.
         idle: Is called at least every `limits.POLL_S` seconds; returns a reason to cancel the cell, or ``None``.
-        signals: Wake the watch.
+        signals: Wake the watch; ``None`` where nothing does.
         silence_s: Longest silence by phase, in seconds.
         enough: Says of a call that was recorded whether it was the last to be made; ``None`` where the worker does not
             ask. Left out where it never does.
@@ -38,7 +38,7 @@ class Surroundings:
 
     record: Callable[[Stamped], None]
     idle: Callable[[], str | None]
-    signals: Signals
+    signals: Signals | None
     silence_s: Mapping[Phase, float]
     enough: Callable[[CallFinished], bool | None] | None = None
 
@@ -70,9 +70,11 @@ class Watch:
             How the cell ended, without summary.
         """
         exit_fd = os.pidfd_open(self._worker.process.pid)
+        signals = self._around.signals
+        woken_by = [signals.descriptor] if signals else []
         try:
             with selectors.DefaultSelector() as selector:
-                for descriptor in (self._worker.events, self._worker.output, self._around.signals.descriptor, exit_fd):
+                for descriptor in (self._worker.events, self._worker.output, exit_fd, *woken_by):
                     selector.register(descriptor, selectors.EVENT_READ)
                 ending = self._loop(selector, exit_fd)
         finally:
@@ -100,7 +102,7 @@ class Watch:
             self._sample(now)
             due = next_poll if self._finished else min(next_poll, self._sampler.next_due())
             ready = {key.fd for key, _ in selector.select(max(0.0, due - now))}
-            if self._around.signals.descriptor in ready:
+            if self._around.signals and self._around.signals.descriptor in ready:
                 self._around.signals.drain()
                 next_poll = 0.0
             if ending := self._read(ready, selector) or self._overdue():

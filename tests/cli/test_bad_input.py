@@ -311,7 +311,10 @@ def test_a_runs_directory_without_permission(sdtui: Command, here: Path, tmp_pat
 def test_an_unknown_environment(sdtui: Command, arguments: tuple[str, ...]) -> None:
     settings = Path(os.environ["XDG_CONFIG_HOME"]) / "sdtui" / "settings.toml"
     said = sdtui("run", *ON_CPU.split(), *arguments)
-    expected = f"'nightly' is not registered under [environments] in {settings}; choose from: current"
+    expected = (
+        f"'nightly' is not registered under [environments] in {settings}; choose from: current; "
+        "'sdtui env add nightly PYTHON' registers it"
+    )
     origin = arguments[0] if len(arguments) > 1 else f"{arguments[0]}: environments"
     assert said == Said(2, "", f"sdtui: {origin}: {expected}\n")
 

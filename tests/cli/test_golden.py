@@ -23,7 +23,7 @@ with_pinned_typer = pytest.mark.skipif(
 
 
 COMMANDS = ("run", "resume", "attach", "replay", "watch", "cancel", "ls", "rm", "show", "report", "compare", "catalog")
-COMMANDS += ("script", "doctor")
+COMMANDS += ("script", "doctor", "env", "env add", "env ls", "env remove", "env check")
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +41,9 @@ def test_help(sdtui: Command) -> None:
 @with_pinned_typer
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command(sdtui: Command, name: str) -> None:
-    said = sdtui(name, "--help")
+    said = sdtui(*name.split(), "--help")
     assert (said.status, said.err) == (0, "")
-    check_golden(f"help-{name}.txt", said.out)
+    check_golden(f"help-{name.replace(' ', '-')}.txt", said.out)
 
 
 def test_why_nothing_is_compared_is_said(sdtui: Command) -> None:

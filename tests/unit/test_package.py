@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from sdtui.environments import MINIMUM
+
 PROJECT = Path(__file__).parents[2]
 
 # -I -S: no working directory, no PYTHONPATH, and no .pth file of an editable install. The dependencies come last.
@@ -96,6 +98,11 @@ def test_every_package_that_is_imported_is_declared() -> None:
     names = {re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for line in declared}
     assert {"torch", "numpy", "textual"} <= foreign
     assert {name for name in foreign if not names & {d.lower() for d in distributions[name]}} == set()
+
+
+def test_installing_asks_for_the_versions_that_every_environment_needs() -> None:
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {f"{name}>={version}" for name, version in MINIMUM.items()} <= set(declared)
 
 
 def test_wheel_carries_types(installed: Path) -> None:
