@@ -12,7 +12,7 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, Union
 
 T = TypeVar("T")
@@ -44,9 +44,9 @@ def decode(cls: type[T], value: Any) -> T:
     if not isinstance(value, Mapping):
         raise DecodeError(f"{cls.__name__}: expected an object, got {type(value).__name__}")
     arguments: dict[str, Any] = {}
-    for name, (hint, required) in _fields(cls).items():  # type: ignore[arg-type]  # mypy: a class is no Hashable
+    for name, read, where, required in _fields(cls):  # type: ignore[arg-type]  # mypy: a class is no Hashable
         if name in value:
-            arguments[name] = _decode(hint, value[name], f"{cls.__name__}.{name}")
+            arguments[name] = read(value[name], where)
         elif required:
             raise DecodeError(f"{cls.__name__}: '{name}' is missing")
     return cls(**arguments)
@@ -57,63 +57,107 @@ def _names(cls: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(cls))
 
 
+# Journals have a million lines: what a type hint asks for is looked at once, and becomes a function.
+_Reader = Callable[[Any, str], Any]
+"""Takes a JSON value and where it is, for messages."""
+
+
 @functools.cache
-def _fields(cls: type[Any]) -> dict[str, tuple[Any, bool]]:
-    hints = typing.get_type_hints(cls)
-    return {
-        field.name: (
-            hints[field.name],
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
+def _fields(cls: type[Any]) -> tuple[tuple[str, _Reader, str, bool], ...]:
+    """Returns of each field its name, how it is read, how messages name it, and whether it must be there."""
+    hints, missing = typing.get_type_hints(cls), dataclasses.MISSING
+    return tuple(
+        (
+            field.name,
+            _reader(hints[field.name]),
+            f"{cls.__name__}.{field.name}",
+            field.default is missing and field.default_factory is missing,
         )
         for field in dataclasses.fields(cls)
-    }
+    )
 
 
-def _decode(hint: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(hint)
+def _reader(hint: Any) -> _Reader:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
-        return value
+        return lambda value, where: value  # noqa: ARG005, as all readers
     if origin in (Union, types.UnionType):
-        return _decode_union(typing.get_args(hint), value, where)
+        return _union_reader(inner)
     if origin is typing.Literal:
-        if value not in typing.get_args(hint):
-            raise DecodeError(f"{where}: {value!r} is none of {typing.get_args(hint)}")
-        return value
+        return _literal_reader(inner)
     if origin is tuple:
+        return _tuple_reader(_reader(inner[0]))
+    if origin is not None and issubclass(origin, Mapping):
+        return _mapping_reader(_reader(inner[1]))
+    if dataclasses.is_dataclass(hint):
+        return lambda value, where: decode(typing.cast("type[Any]", hint), value)  # noqa: ARG005
+    return {float: _read_float, str: _read_text}.get(hint) or _scalar_reader(hint)
+
+
+def _union_reader(options: tuple[Any, ...]) -> _Reader:
+    optional = type(None) in options
+    readers = [_reader(option) for option in options if option is not type(None)]
+
+    def read(value: Any, where: str) -> Any:
+        if value is None and optional:
+            return None
+        errors = []
+        for each in readers:
+            try:
+                return each(value, where)
+            except DecodeError as error:
+                errors.append(str(error))
+        raise DecodeError("; ".join(errors) or f"{where}: null is not allowed")
+
+    return read
+
+
+def _literal_reader(allowed: tuple[Any, ...]) -> _Reader:
+    def read(value: Any, where: str) -> Any:
+        if value not in allowed:
+            raise DecodeError(f"{where}: {value!r} is none of {allowed}")
+        return value
+
+    return read
+
+
+def _tuple_reader(item: _Reader) -> _Reader:
+    def read(value: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)):
             raise DecodeError(f"{where}: expected a list, got {type(value).__name__}")
-        item = typing.get_args(hint)[0]
-        return tuple(_decode(item, element, where) for element in value)
-    if origin is not None and issubclass(origin, Mapping):
+        return tuple([item(element, where) for element in value])
+
+    return read
+
+
+def _mapping_reader(item: _Reader) -> _Reader:
+    def read(value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise DecodeError(f"{where}: expected an object, got {type(value).__name__}")
-        item = typing.get_args(hint)[1]
-        return {str(key): _decode(item, element, f"{where}.{key}") for key, element in value.items()}
-    if dataclasses.is_dataclass(hint):
-        return decode(typing.cast("type[Any]", hint), value)
-    return _decode_scalar(hint, value, where)
+        return {str(key): item(element, f"{where}.{key}") for key, element in value.items()}
+
+    return read
 
 
-def _decode_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None and type(None) in options:
-        return None
-    errors = []
-    for option in options:
-        if option is type(None):
-            continue
-        try:
-            return _decode(option, value, where)
-        except DecodeError as error:
-            errors.append(str(error))
-    raise DecodeError("; ".join(errors) or f"{where}: null is not allowed")
+def _scalar_reader(hint: type[Any]) -> _Reader:
+    def read(value: Any, where: str) -> Any:
+        if not isinstance(value, hint) or (isinstance(value, bool) and hint is int):
+            raise DecodeError(f"{where}: expected {hint.__name__}, got {type(value).__name__}")
+        return value
+
+    return read
 
 
-def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+def _read_float(value: Any, where: str) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         return finite(value, where)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is int):
-        raise DecodeError(f"{where}: expected {hint.__name__}, got {type(value).__name__}")
-    if isinstance(value, str):
+    raise DecodeError(f"{where}: expected float, got {type(value).__name__}")
+
+
+def _read_text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise DecodeError(f"{where}: expected str, got {type(value).__name__}")
+    if not value.isascii():
         _check_text(value, where)
     return value
 
