@@ -203,7 +203,7 @@ def _presses(terminal: Terminal, count: int) -> Iterator[float]:
 
 def memory(place: Place, chosen: argparse.Namespace) -> Iterator[Figure]:
     """Follows a long run that is written as fast as can be, and opens it when it has ended."""
-    with place.load("--rate", "0", "--events", str(chosen.events)) as (folder, writer):
+    with place.load("--events", str(chosen.events)) as (folder, writer):
         with place.open("attach", folder.name) as terminal:
             yield from _when_read(terminal, "followed", folder)
         writer.wait()

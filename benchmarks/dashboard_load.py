@@ -4,8 +4,8 @@ Started as a program it is the supervisor's stand-in: it holds a run's lock and 
 
     python benchmarks/dashboard_load.py RUNDIR --rate 100 --calls 1000
 
-one cell's steps so many a second, with telemetry ten times a second, until it is killed; ``--events N --rate 0``
-appends about so many events as fast as it can, over all cells of the recorded run, and ends.
+one cell's steps so many a second, with telemetry ten times a second, until it is killed; ``--events N`` appends about
+so many events as fast as it can, over all cells of the recorded run, and ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import math
 import shutil
 import statistics
 import sys
@@ -26,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from sdtui import locks, runs
 from sdtui.model.events import CellFinished, CellPhase, CellQueued, CellStarted, Event, Step, Telemetry
 from sdtui.records import CellRecord, RunRecord
+from sdtui.report.merge import results_of
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDED = ROOT / "docs/results/2026-11-24-h100-docs-batch-1"
@@ -55,7 +55,7 @@ class Load:
 
     Args:
         folder: Of the run.
-        rate: Steps per second; the recorded steps are scaled to it. 0 leaves them as they are.
+        rate: Steps per second; the recorded steps are scaled to it.
         calls: How often each cell calls its pipeline.
     """
 
@@ -63,6 +63,7 @@ class Load:
         self.recorded: RunRecord = runs.read(RECORDED)
         self._run, self._calls, self._rate = folder.name, calls, rate
         self._sitting = self.recorded.sittings[-1].started.sitting
+        self._summaries = {result.spec.id: result.summary for result in results_of(self.recorded)}
 
     def opening(self) -> Iterator[Event]:
         """Yields the start of the run and its cells."""
@@ -85,7 +86,7 @@ class Load:
         cell = self.recorded.cells[name]
         yield CellStarted(name, self._sitting, 1)
         yield from (phase for _, phase in cell.phases[:-2])
-        readings, every = _readings(cell), max(1, round(self._rate / TELEMETRY_HZ)) if self._rate else 10
+        readings, every = _readings(cell), max(1, round(self._rate / TELEMETRY_HZ))
         steps, told = itertools.cycle(self._scaled(cell)), cell.calls[-1]
         for call in range(1, self._calls + 1):
             yield from [CellPhase(name, "warm-up" if call == 1 else "measure", call)] if call <= 2 else ()
@@ -93,7 +94,7 @@ class Load:
                 yield dataclasses.replace(next(steps), call=call, step=number, steps=STEPS)
                 if number % every == 0:
                     yield next(readings)
-            yield dataclasses.replace(told, call=call, steps=STEPS)
+            yield dataclasses.replace(told, call=call, steps=STEPS, wall_ms=1000 * STEPS / self._rate)
 
     def all_cells(self) -> Iterator[Event]:
         """Yields every cell to its end, and the run's."""
@@ -103,12 +104,12 @@ class Load:
         yield from [each.finished for each in self.recorded.sittings[-1:] if each.finished]
 
     def _ending(self, cell: CellRecord) -> Iterator[CellFinished]:
-        if cell.finished:
-            yield cell.finished
+        if cell.finished:  # with all that a supervisor of today says
+            yield dataclasses.replace(cell.finished, summary=self._summaries[cell.spec.id])
 
     def _scaled(self, cell: CellRecord) -> list[Step]:
         steps = [step for step in cell.steps if step.call > 1 and step.stage == cell.calls[-1].stage]
-        factor = 1000 / self._rate / statistics.median(step.ms for step in steps) if self._rate else 1.0
+        factor = 1000 / self._rate / statistics.median(step.ms for step in steps)
         return [dataclasses.replace(step, ms=round(step.ms * factor, 4)) for step in steps]
 
 
@@ -118,43 +119,54 @@ def _readings(cell: CellRecord) -> Iterator[Telemetry]:
     return itertools.cycle([cell.telemetry[0][1], *(event for t, event in cell.telemetry if t >= begin)])
 
 
-def write(folder: Path, rate: float, calls: int, events: int | None) -> None:
-    """Holds the run's lock and appends: steps on time where there is a rate, else as fast as it can."""
-    lock, journal = locks.Lock(folder / runs.LOCK), runs.Journal(folder)
-    if not lock.acquire(f"run {folder.name}"):
-        raise SystemExit(f"{folder} is held")
-    if events is not None:
-        calls = math.ceil(events / len(runs.read(RECORDED).cells) / (STEPS * 1.1 + 1))
+def write(folder: Path, rate: float, calls: int) -> None:
+    """Holds the run's lock and appends the cell that goes on, each step when it is due."""
+    lock, journal = _held(folder), runs.Journal(folder)
     load = Load(folder, rate, calls)
-    for event in load.opening():
+    for event in itertools.chain(load.opening(), load.finished_cells(until=CELL)):
         journal.append(event)
-    if events is not None:
-        source = load.all_cells()
-    else:
-        for event in load.finished_cells(until=CELL):
-            journal.append(event)
-        source = load.cell(CELL)
     print("ready", flush=True)
     begin, taken = time.monotonic(), 0
-    for event in source:
-        if rate and isinstance(event, Step):
+    for event in load.cell(CELL):
+        if isinstance(event, Step):
             time.sleep(max(0.0, begin + taken / rate - time.monotonic()))
             taken += 1
             lock.beat()
         journal.append(event)
-    journal.close()
+
+
+def write_at_once(folder: Path, rate: float, events: int) -> None:
+    """Holds the run's lock and appends about so many events, which end now and say that they came at the rate."""
+    lock, journal = _held(folder), runs.Journal(folder)
+    cells = len(runs.read(RECORDED).cells)
+    load = Load(folder, rate, calls=max(2, round(events / cells / (STEPS * (1 + TELEMETRY_HZ / rate) + 1))))
+    at = time.time() - events / (1 + TELEMETRY_HZ / rate) / rate
+    print("ready", flush=True)
+    for event in itertools.chain(load.opening(), load.all_cells()):
+        at += isinstance(event, Step) / rate
+        journal.append(event, at)
     lock.release()
+
+
+def _held(folder: Path) -> locks.Lock:
+    lock = locks.Lock(folder / runs.LOCK)
+    if not lock.acquire(f"run {folder.name}"):
+        raise SystemExit(f"{folder} is held")
+    return lock
 
 
 def main() -> int:
     """Runs the stand-in."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="RUNDIR")
-    parser.add_argument("--rate", type=float, default=100.0, help="steps a second; 0 is as fast as it can")
+    parser.add_argument("--rate", type=float, default=100.0, help="steps a second")
     parser.add_argument("--calls", type=int, default=1000, help="of the cell")
-    parser.add_argument("--events", type=int, help="end after about so many")
+    parser.add_argument("--events", type=int, help="append about so many at once")
     chosen = parser.parse_args()
-    write(chosen.folder, chosen.rate, chosen.calls, chosen.events)
+    if chosen.events is None:
+        write(chosen.folder, chosen.rate, chosen.calls)
+    else:
+        write_at_once(chosen.folder, chosen.rate, chosen.events)
     return 0
 
 

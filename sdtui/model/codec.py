@@ -41,7 +41,7 @@ def decode(cls: type[T], value: Any) -> T:
     Raises:
         DecodeError: The value is no object, misses a required key, or holds a value of the wrong type.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):  # dict is what it is, and the quicker question
         raise DecodeError(f"{cls.__name__}: expected an object, got {type(value).__name__}")
     arguments: dict[str, Any] = {}
     for name, read, where, required in _fields(cls):  # type: ignore[arg-type]  # mypy: a class is no Hashable
@@ -132,7 +132,7 @@ def _tuple_reader(item: _Reader) -> _Reader:
 
 def _mapping_reader(item: _Reader) -> _Reader:
     def read(value: Any, where: str) -> Any:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, (dict, Mapping)):
             raise DecodeError(f"{where}: expected an object, got {type(value).__name__}")
         return {str(key): item(element, f"{where}.{key}") for key, element in value.items()}
 

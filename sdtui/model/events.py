@@ -345,7 +345,7 @@ def from_line(line: str | bytes) -> Stamped:
         DecodeError: The line is no event of this schema.
     """
     try:
-        value = json.loads(line)
+        value = json.loads(line if isinstance(line, str) else line.decode())
     except (ValueError, RecursionError) as error:
         raise DecodeError(f"not JSON: {error}") from error
     if not isinstance(value, dict):
