@@ -161,9 +161,14 @@ class Tail:
 
     def __init__(self, folder: Path, without: Sequence[type[Event]] = (), but_of: str | None = None) -> None:
         self._path = folder / JOURNAL
-        self._offset = 0
+        self._offset = self._end = 0
         self._left_out = tuple(f'"kind":"{kind.KIND}"'.encode() for kind in without)
         self._kept = b"" if but_of is None else f'"cell":"{but_of}"'.encode()
+
+    @property
+    def share_read(self) -> float:
+        """How much has been read of what there was when `poll` was last called, 0 to 1."""
+        return self._offset / self._end if self._end else 1.0
 
     def poll(self) -> Iterator[Stamped]:
         """Yields the events that are new when it is called, and reads little ahead of them.
@@ -172,7 +177,8 @@ class Tail:
         caller stops is yielded by the next poll.
         """
         with open(self._path, "rb") as file:
-            left = file.seek(0, os.SEEK_END) - self._offset
+            self._end = file.seek(0, os.SEEK_END)
+            left = self._end - self._offset
             file.seek(self._offset)
             torn = b""
             while left > 0 and (chunk := file.read(min(left, CHUNK_BYTES))):

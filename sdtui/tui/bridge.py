@@ -37,6 +37,8 @@ VIEWS_PER_S = 4
 """How often a followed run is shown anew."""
 _POLL_S = 0.05
 _LOCK_S = 0.5
+_READING_S = 0.5
+"""How often a run is shown anew whose journal takes so long to read."""
 _IDLE_S = 1.0
 """How often a run is shown anew that has no new event: its clocks go on."""
 LOOKED_AT = 40
@@ -59,6 +61,9 @@ def follow(folder: Path, post: Post, cancelled: Cancelled) -> None:
             fresh = True
             if cancelled():
                 return
+            if not shown and time.monotonic() - now >= _READING_S:
+                now = time.monotonic()
+                post(RunChanged(reducer.view(time.time(), runs.listed(folder).state, tail.share_read)))
         if not held:
             post(RunChanged(reducer.view(time.time(), runs.listed(folder).state)))
             return

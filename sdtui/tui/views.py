@@ -68,20 +68,24 @@ class RunReducer:
         elif isinstance(event, CellChecked):
             self._check(event.cell)
 
-    def view(self, now: float, state: str) -> RunView:
+    def view(self, now: float, state: str, share_read: float = 1.0) -> RunView:
         """Returns the run as it stands.
 
         Args:
             now: Unix seconds; of a replay, as it was then.
             state: As `sdtui.runs.Listed` words it.
+            share_read: How much of its events was applied, 0 to 1: until all are, nothing in it is live.
         """
         record, progress = self.record, progress_of(self.record, now)
         sitting = record.sittings[-1] if record.sittings else None
-        alive = state in ("running", "waiting")
+        alive = state in ("running", "waiting") and share_read == 1
         current = progress.current if alive else None
         live = self._live(current, now) if current else None
         cells = {cell: self._cell(cell, live) for cell in record.cells}
         ended = sitting.finished_at if sitting else None
+        message = self._message(progress.done, progress.total) if alive and live is None else ""
+        if share_read < 1:
+            message = f"reading its journal, {100 * share_read:.0f} %"
         return RunView(
             folder=record.path,
             id=record.id,
@@ -96,7 +100,7 @@ class RunReducer:
             elapsed_s=max(0.0, (ended or now) - sitting.started_at) if sitting else 0.0,
             remaining_s=progress.remaining_s if alive else None,
             how_sure=progress.how_sure,
-            message=self._message(progress.done, progress.total) if alive and live is None else "",
+            message=message,
             reason=sitting.finished.reason if sitting and sitting.finished else "",
         )
 

@@ -174,10 +174,13 @@ def test_a_tail_has_a_part_of_a_long_journal_in_memory(folder: Path) -> None:
 
 def test_a_poll_that_is_left_early_is_gone_on_with(folder: Path) -> None:
     journal, tail = runs.Journal(folder), runs.Tail(folder)
+    assert tail.share_read == 1
     for text in "abc":
         journal.append(log(text))
     assert next(tail.poll()).event == log("a")
+    assert tail.share_read == pytest.approx(1 / 3)
     assert messages(tail) == ["b", "c"]
+    assert tail.share_read == 1
 
 
 def test_a_poll_ends_with_what_was_there_when_it_began(folder: Path) -> None:
