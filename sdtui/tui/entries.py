@@ -75,12 +75,20 @@ def _column(entries: Sequence[Entry], width: int) -> list[Row]:
     rows: list[Row] = []
     for entry in entries:
         label = entry.label
-        for line in textwrap.wrap(entry.text, room, break_on_hyphens=False) or [""]:
+        for line in textwrap.wrap(_breakable(entry.text, room), room, break_on_hyphens=False) or [""]:
             part = entry.part if entry.part in ("warning", "wrong") else "label"
             words = (line.replace(NO_BREAK, " "), entry.part)
             rows.append(((" " * _MARGIN, ""), (set_cell_size(label, LABEL), part), words))
             label = ""
     return rows
+
+
+def _breakable(text: str, room: int) -> str:
+    """Lets go of what is kept together but is longer than a line, which would be broken within a word."""
+    return " ".join(
+        word if len(word) <= room else word.replace(NO_BREAK, " ").replace(" ·", f"{NO_BREAK}·")
+        for word in text.split(" ")
+    )
 
 
 def _filled(row: Row, width: int) -> Row:

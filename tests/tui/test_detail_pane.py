@@ -45,6 +45,17 @@ def _ended(slot: Slot, **values: object) -> dict[str, CellView]:
     return {cell.id: replace(CellView(cell, "finished", ""), **values)}
 
 
+def test_what_is_kept_together_is_broken_between_words_where_it_is_longer_than_a_line() -> None:
+    work = Entry("work", listed(["3 calls", "tiny scale: says nothing about speed", "cpu"]))
+    rows = lay_out([Described("", (work,))], 40, 20)
+
+    assert ["".join(text for text, _ in row[2:]) for row in rows] == [
+        "3 calls · tiny scale:",
+        "says nothing about",
+        "speed · cpu",
+    ]
+
+
 def test_a_square_that_was_not_measured_says_what_it_would_measure() -> None:
     assert _told(DOCS, Slot("sd-txt2img", "compile", "current", 4)) == {
         "steps": "50 steps  512×512  6.43 TFLOP a step",
