@@ -315,8 +315,9 @@ def _entries(runs_dir: Path) -> list[os.DirEntry[str]]:
 
 
 def short(folder: Path) -> str:
-    """Returns the end of a run's id, which commands take as well and a line has room for."""
-    return folder.name.rsplit("-", 1)[-1]
+    """Returns the end of a run's id, which commands take as well; of a folder that was named otherwise, its name."""
+    end = folder.name.rpartition("-")[2]
+    return end if re.fullmatch("[0-9a-f]{6}", end) else folder.name
 
 
 def listed(folder: Path) -> Listed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -233,6 +232,4 @@ def page_figures(cell: Cell, torch: str | None = None) -> str:
 
 
 def _origin(folder: Path, device: str) -> Entry:
-    short = runs.short(folder)
-    name = short if re.fullmatch("[0-9a-f]{6}", short) else folder.name
-    return Entry("measured", f"on {device} in run {name}", "label", beside=True)
+    return Entry("measured", f"on {device} in run {runs.short(folder)}", "label", beside=True)

@@ -49,15 +49,17 @@ def table(lines: Sequence[RunLine], marked: Collection[Path], width: int) -> tup
         marked: Folders of those that are marked.
         width: In columns.
     """
-    widths = _widths(width, max((cell_len(_device(line)) for line in lines), default=0))
-    names = ("run", "state", "cells", "started UTC", "size", "device", "plan")
-    heading = "  " + "".join(fit(name, room) for name, room in zip(names, vars(widths).values(), strict=True))
+    devices, names = [cell_len(_device(line)) for line in lines], [cell_len(line.short) for line in lines]
+    widths = _widths(width, max(devices, default=0), max(names, default=0))
+    titles = ("run", "state", "cells", "started UTC", "size", "device", "plan")
+    heading = "  " + "".join(fit(name, room) for name, room in zip(titles, vars(widths).values(), strict=True))
     return heading, tuple(_row(line, line.folder in marked, widths) for line in lines)
 
 
-def _widths(width: int, device: int) -> _Widths:
+def _widths(width: int, device: int, run: int) -> _Widths:
     wide = width >= _WIDE
-    fixed = _Widths(run=8, state=14, cells=8, started=18 if wide else 13, size=10 if wide else 0, device=0, plan=0)
+    run = min(max(run, 6) + 2, max(8, min(width // 5, 20)))
+    fixed = _Widths(run, state=14, cells=8, started=18 if wide else 13, size=10 if wide else 0, device=0, plan=0)
     left = max(0, width - 2 - sum(vars(fixed).values()))
     device = min(max(device, len("device")) + 2, left // 3)
     return _Widths(fixed.run, fixed.state, fixed.cells, fixed.started, fixed.size, device, left - device)
