@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.reactive import reactive
 from textual.screen import Screen
 
@@ -20,7 +20,7 @@ from sdtui.model.errors import UserError
 from sdtui.report.text import Torch
 from sdtui.settings import Settings
 from sdtui.tui import asking, bridge, run_threads
-from sdtui.tui.commands import Runs
+from sdtui.tui.commands import Runs, commands
 from sdtui.tui.comparing import Against, Comparer
 from sdtui.tui.draft import Draft, make_draft
 from sdtui.tui.hang_up import on_hang_up
@@ -85,6 +85,7 @@ class Dashboard(StyledApp):
         draft: What is chosen to run.
         run_view: The run that is shown; ``None`` where none is.
         results: What earlier runs know of cells, by id.
+        searched: Whether earlier runs were read.
         machine: As it was looked up; ``None`` before.
         comparer: What the matrix is compared with.
     """
@@ -108,6 +109,7 @@ class Dashboard(StyledApp):
         self.draft: Draft = make_draft(opening.catalog, "docs" if opening.gpu else "demo", {}, opening.gpu)
         self.draft = self.draft.with_selection_of(())
         self.results: dict[str, CellView] = {}
+        self.searched = False
         self.machine: MachineSeen | None = None
         self.comparer = Comparer(self.in_thread)
         self._followed: Path | None = None
@@ -132,6 +134,10 @@ class Dashboard(StyledApp):
             self.in_thread("live", run_threads.find_live, self.opening.runs_dir)
         else:
             self.open_run(self.opening.follow, self.opening.replay_speed)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterator[SystemCommand]:
+        """Yields what the command palette finds beside runs."""
+        return commands(self, screen)
 
     def in_thread(
         self,
@@ -177,6 +183,9 @@ class Dashboard(StyledApp):
             self.take_draft(make_draft(self.opening.catalog, source, {}, self.opening.gpu))
         except UserError as error:
             self.notify(str(error), title="cannot be used here", severity="error", timeout=15, markup=False)
+            return
+        if isinstance(self.screen, Home):
+            self.screen.go_to_selection()
 
     def take_draft(self, draft: Draft | None) -> None:
         """Shows another draft, and looks at its device and environments; ``None`` leaves things as they are."""
@@ -207,6 +216,11 @@ class Dashboard(StyledApp):
         while not isinstance(self.screen, Home):
             self.pop_screen()
         self.open_run(folder)
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether a run was asked for that does not go on yet."""
+        return any(worker.group == "launch" and not worker.is_finished for worker in self.workers)
 
     def start(self, slots: Iterable[Slot]) -> None:
         """Starts a run of these slots with the draft's options."""
@@ -297,7 +311,7 @@ class Dashboard(StyledApp):
 
     def on_results_found(self, message: ResultsFound) -> None:
         """Fills the matrix with what earlier runs measured."""
-        self.results = {**message.cells, **self.results}
+        self.results, self.searched = {**message.cells, **self.results}, True
         self._changed()
 
     def on_report_written(self, message: ReportWritten) -> None:

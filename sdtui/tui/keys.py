@@ -46,7 +46,7 @@ LISTS: tuple[Where, ...] = (
     "choice",
     "help",
 )
-LONG_LISTS: tuple[Where, ...] = ("runs", "comparison")
+LONG_LISTS: tuple[Where, ...] = ("runs", "comparison", "help")
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,10 @@ KEYS = (
     Key("run.cancel", "x", "cancel", "cancel the run, after asking", ("home",)),
     Key("live.toggle", "f,tab", "live", "show or hide the live panel", ("home",)),
     Key("cell.open", "enter", "open_cell", "open this cell: calls, steps, telemetry, log, image", ("home",)),
-    Key("compare", "c", "compare", "show ratios to a reference GPU or another run", ("home",), "compare"),
+    Key("compare", "c", "compare", "compare with a reference GPU or another run", ("home",), "compare"),
     Key("compare", "c", "back", "go back to the runs", ("comparison",)),
     Key("swap", "s", "swap", "compare the other way round", ("comparison",), "swap A and B"),
-    Key("export", "e", "export", "write the report, or copy its tables", ("home",), "export"),
+    Key("export", "e", "export", "export the report, or copy its tables", ("home",), "export"),
     Key("runs.open", "R", "runs", "list all runs", ("home",), "runs"),
     Key("runs.open", "R", "back", "go back to the matrix", ("runs",)),
     Key("run.open", "enter", "open", "open this run in the matrix", ("runs",), "open"),

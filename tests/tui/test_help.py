@@ -16,7 +16,6 @@ from textual.widgets import Footer, OptionList, Static
 from sdtui.catalog.load import load_catalog
 from sdtui.settings import Settings
 from sdtui.tui.app import Dashboard, Opening
-from sdtui.tui.commands import commands
 from sdtui.tui.keys import KEYS
 from sdtui.tui.screens.help import Help
 from sdtui.tui.screens.home import Home
@@ -104,7 +103,9 @@ async def test_help_scrolls_where_it_does_not_fit(tmp_path: Path) -> None:
     async with opened(tmp_path) as (pilot, app):
         await pilot.press("question_mark", "j", "j", "down", "k")
         assert app.screen.query_one("#box").scroll_offset.y == 2
-        await pilot.press("end")
+        await pilot.press("g", "pagedown")
+        assert app.screen.query_one("#box").scroll_offset.y > 2
+        await pilot.press("G")
         await pilot.pause()
         assert app.screen.query_one("#hint").region.bottom < 24
 
@@ -159,7 +160,7 @@ async def test_a_theme_file_that_is_wrong_is_one_toast(tmp_path: Path) -> None:
 
 async def test_the_palette_reaches_every_action_and_theme(tmp_path: Path) -> None:
     async with opened(tmp_path) as (_, app):
-        offered = {command.title: command for command in commands(app, app.screen)}
+        offered = {command.title: command for command in app.get_system_commands(app.screen)}
         for key in KEYS:
             if {"home", "everywhere"} & set(key.where) and not key.id.startswith(("move.", "palette", "back")):
                 assert key.words.capitalize()[0] + key.words[1:] in offered
@@ -169,6 +170,18 @@ async def test_the_palette_reaches_every_action_and_theme(tmp_path: Path) -> Non
         assert len(app.draft.selected) == 2
         offered["Theme darkroom"].callback()
         assert app.theme == "darkroom"
+
+
+async def test_the_palette_lists_actions_and_runs_what_was_typed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (pilot, app):
+        await pilot.press("ctrl+p")
+        found = app.screen.query_one(OptionList)
+        await until(pilot, lambda: found.option_count > 10, "nothing is listed")
+        assert "Maximize" not in " ".join(str(option.prompt) for option in found.options), "that is Textual's own"
+        await pilot.press(*"select its row")
+        await until(pilot, lambda: found.option_count == 1 and not found.options[0].disabled, "not found")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: len(app.draft.selected) == 2, "not run")
 
 
 async def test_the_palette_opens_a_run(tmp_path: Path) -> None:

@@ -90,6 +90,22 @@ async def test_the_plan_that_is_shown_is_under_the_cursor_and_escape_keeps_it(fo
         assert dashboard.draft is before
 
 
+async def test_what_a_plan_selects_is_under_the_cursor(folder: Path) -> None:
+    dashboard = _dashboard(folder, gpu=False)
+    async with dashboard.run_test(size=(80, 24)) as pilot:
+        await dashboard.workers.wait_for_complete()
+        await pilot.press("b", "down", "right", "p")
+        await dashboard.workers.wait_for_complete()
+        await pilot.press("down", "enter")
+        await pilot.pause()
+        home = dashboard.screen
+        assert isinstance(home, Home)
+
+        assert (home.batch_size, home.matrix.cursor) == (1, (0, 0))
+        assert home.matrix.square is not None
+        assert home.matrix.square.selected
+
+
 async def test_a_plan_that_cannot_be_used_cannot_be_taken(folder: Path) -> None:
     dashboard = _dashboard(folder, gpu=False)
     async with dashboard.run_test(size=(80, 24)) as pilot:

@@ -60,6 +60,11 @@ class Help(ModalScreen[None]):
         """Scrolls."""
         self.query_one("#box").scroll_relative(y=lines, animate=False)
 
+    def action_page(self, pages: int) -> None:
+        """Scrolls by pages."""
+        box = self.query_one("#box")
+        box.scroll_relative(y=pages * box.scrollable_content_region.height, animate=False)
+
     def action_back(self) -> None:
         """Closes the help."""
         self.dismiss(None)

@@ -106,7 +106,8 @@ class Home(Screen[None]):
 
     def _show_detail(self) -> None:
         square, detail = self.matrix.square, self.query_one(Detail)
-        is_new = not self.app.results and self.app.run_view is None and not self.app.draft.selected
+        app = self.app
+        is_new = app.searched and not (app.results or app.followed or app.draft.selected)
         described = [first_words(self.app.key_of)] if is_new else []
         if square is None:
             described = [no_match(self.wanted, self.app.key_of)]
@@ -146,6 +147,16 @@ class Home(Screen[None]):
             return [each.squares[column].slot for each in rows]
         return [rows[row].squares[column].slot]
 
+    def go_to_selection(self) -> None:
+        """Puts the cursor on the first selected square, and shows a batch size that has one."""
+        sizes = [slot.batch_size for slot in self.app.draft.chosen]
+        if sizes and self.batch_size not in (None, *sizes):
+            self.batch_size = sizes[0]
+        self.show()
+        rows = enumerate(self.matrix.board.rows)
+        places = ((row, column) for row, each in rows for column, square in enumerate(each.squares) if square.selected)
+        self.matrix.cursor = next(places, self.matrix.cursor)
+
     def action_live(self) -> None:
         """Hides the panel of the run that goes on, or shows it again."""
         self.without_live = not self.without_live
@@ -178,7 +189,9 @@ class Home(Screen[None]):
     def action_run(self) -> None:
         """Runs what is chosen, or else the square under the cursor."""
         slots = self.app.draft.chosen or [slot for slot in self._slots("cell") if slot in self.app.draft.cells]
-        if slots:
+        if self.app.is_starting:
+            self.notify("the run before is still starting", severity="warning", timeout=3)
+        elif slots:
             self.notify(f"starting {len(slots)} {'cell' if len(slots) == 1 else 'cells'} …", timeout=3)
             self.app.start(slots)
 
@@ -199,8 +212,10 @@ class Home(Screen[None]):
         square = self.matrix.square
         cell = self.app.draft.cells.get(square.slot) if square else None
         view = self.app.cells.get(cell.id) if cell else None
-        if view is None or view.run is None:
+        if view is None:
             self.notify(f"not measured yet: {self.app.key_of('run.start')} measures it", timeout=5)
+        elif view.run is None:
+            self.notify(f"queued: nothing of it is known yet; {self.app.key_of('run.skip')} skips it", timeout=5)
         else:
             from sdtui.tui.screens.cell import CellScreen
 
@@ -236,7 +251,8 @@ class Home(Screen[None]):
         """Returns the run that goes on; says so where there is none."""
         run = self.app.run_view
         if run is None or not run.is_live:
-            self.notify("no run goes on here; R lists all runs", severity="warning")
+            words = f"no run goes on here; {self.app.key_of('runs.open')} lists all runs"
+            self.notify("the run is still starting" if self.app.is_starting else words, severity="warning", timeout=5)
             return None
         return run
 
