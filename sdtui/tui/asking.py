@@ -39,8 +39,11 @@ def skip(app: Dashboard, folder: Path, cell: CellView) -> None:
     """Leaves a cell out: at once where it is queued, else after asking."""
 
     def answered(yes: bool | None) -> None:
-        if yes:
-            app.in_thread("skip", run_threads.skip, folder, cell.id)
+        now = app.run_view.cells.get(cell.id, cell) if app.run_view and app.run_view.folder == folder else cell
+        if yes and now.state == "finished":
+            app.notify(f"{cell.slot} has ended meanwhile", severity="warning", timeout=5, markup=False)
+        elif yes:
+            app.in_thread("skip", run_threads.skip, folder, cell.id, str(cell.slot))
 
     if cell.state == "queued":
         answered(True)
@@ -70,6 +73,10 @@ def resume(app: Dashboard, line: RunLine) -> None:
     """Resumes a run, and leaves the list for the matrix; asks what to run again where some ended otherwise than ok."""
     found = [status for status in RETRIED if line.counts.get(status)]
     retries: list[str | None] = [None, *found, *([",".join(found)] if len(found) > 1 else [])]
+    left = (line.total or 0) - (line.done or 0)
+    if line.total and not left and not found:
+        app.notify(f"nothing of run {line.short} is left to run", severity="warning", timeout=5)
+        return
 
     def answered(index: int | None) -> None:
         if index is not None:
@@ -80,7 +87,6 @@ def resume(app: Dashboard, line: RunLine) -> None:
     if len(retries) == 1:
         answered(0)
         return
-    left = (line.total or 0) - (line.done or 0)
     lines = [f"what has no result: {left} {'cell' if left == 1 else 'cells'}"]
     lines += [f"and what ended as {status}: {line.counts[status]}" for status in found]
     lines += [f"and all of these: {sum(line.counts[status] for status in found)}"] if len(found) > 1 else []

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
@@ -31,6 +31,9 @@ from sdtui.tui.offers import plan_files
 from sdtui.tui.snapshot import CellView
 from sdtui.tui.threads import Cancelled
 
+if TYPE_CHECKING:
+    from sdtui.tui.views import RunReducer
+
 Post = Callable[[Message], object]
 
 VIEWS_PER_S = 4
@@ -46,10 +49,24 @@ LOOKED_AT = 40
 
 
 def follow(folder: Path, post: Post, cancelled: Cancelled) -> None:
-    """Posts views of a run until no supervisor holds it and all that was written is read."""
+    """Posts views of a run until no supervisor holds it and all that was written is read.
+
+    Raises:
+        OSError: The folder cannot be read, or is gone; what was read of it was posted as ``unreadable`` then.
+    """
     from sdtui.tui.views import RunReducer
 
-    tail, reducer = runs.Tail(folder), RunReducer(folder)
+    reducer = RunReducer(folder)
+    try:
+        _follow(folder, reducer, post, cancelled)
+    except OSError:
+        if reducer.record.sittings:
+            post(RunChanged(reducer.view(time.time(), "unreadable")))
+        raise
+
+
+def _follow(folder: Path, reducer: RunReducer, post: Post, cancelled: Cancelled) -> None:
+    tail = runs.Tail(folder)
     shown = asked = 0.0
     held, fresh = True, True
     while not cancelled():

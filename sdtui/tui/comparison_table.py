@@ -59,6 +59,8 @@ class ComparisonTable:
     def counts(self) -> str:
         """How many verdicts of each kind there are."""
         verdicts = [pair.verdict for pair in self._comparison.pairs]
+        if not verdicts:
+            return "no cell was compared"
         return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in _VERDICTS)
 
     def _others(self, width: int) -> Iterator[Row]:

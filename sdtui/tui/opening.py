@@ -107,5 +107,9 @@ def _say_what_goes_on(app: Dashboard, where: str) -> None:
     for folder in app.followed:
         if runs.lock_state(folder).held:
             name = runs.short(folder)
-            line = f"come back with 'sdtui attach {name}{where}', end it with 'sdtui cancel {name}{where}'"
-            sys.stderr.write(f"run {folder.name} goes on; {line}\n")
+            lines = (
+                f"run {name} goes on:",
+                f"  sdtui attach {name}{where}    comes back to it",
+                f"  sdtui cancel {name}{where}    ends it",
+            )
+            sys.stderr.writelines(f"{line}\n" for line in lines)

@@ -62,8 +62,8 @@ def cancel(folder: Path, post: Post) -> None:
         post(Told(f"run {folder.name}: asked to end" if asked else f"run {folder.name}: is not running"))
 
 
-def skip(folder: Path, cell: str, post: Post) -> None:
-    """Asks a run's supervisor to leave a cell out."""
+def skip(folder: Path, cell: str, slot: str, post: Post) -> None:
+    """Asks a run's supervisor to leave a cell out, which ``slot`` names for a person."""
     from sdtui.supervisor.control import request_skip
 
     try:
@@ -71,7 +71,7 @@ def skip(folder: Path, cell: str, post: Post) -> None:
     except UserError as error:
         post(Told(str(error), "error"))
     else:
-        post(Told(f"{cell}: will be skipped" if asked else f"run {folder.name}: is not running"))
+        post(Told(f"{slot} will be skipped" if asked else f"run {folder.name}: is not running"))
 
 
 def delete(folder: Path, post: Post) -> None:

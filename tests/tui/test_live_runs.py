@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
+import shutil
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,7 +84,7 @@ async def test_skips_a_queued_cell_without_asking(live: Path) -> None:
         await until(pilot, lambda: said(app), "nothing said")
 
         assert [path.name for path in (live / "control").iterdir()] == [f"skip-{cell}"]
-        assert said(app) == [f"{cell}: will be skipped"]
+        assert said(app) == ["if.no-compile.current.b1 will be skipped"]
 
 
 @pytest.mark.parametrize("under", ["running", "ok"])
@@ -97,6 +100,51 @@ async def test_skips_the_running_cell_when_it_is_sure(live: Path, under: str) ->
         assert not (live / "control" / f"skip-{cell}").exists()
         await pilot.press("right", "enter")
         await until(pilot, (live / "control" / f"skip-{cell}").exists, "was not asked")
+
+
+async def test_a_cell_that_ends_while_the_question_is_open_is_not_said_to_be_skipped(live: Path) -> None:
+    app = open_over(live.parent, live)
+    async with app.run_test(size=(120, 40)) as pilot:
+        cell = go_to(await followed(pilot), "running")
+        await pilot.press("s")
+        assert app.run_view is not None
+        ended = replace(app.run_view.cells[cell], state="finished", status="ok")
+        app.run_view = replace(app.run_view, cells={**app.run_view.cells, cell: ended})
+        await pilot.press("y")
+
+        assert said(app) == [f"{ended.slot} has ended meanwhile"]
+        assert not (live / "control" / f"skip-{cell}").exists()
+
+
+async def test_a_queued_cell_says_that_nothing_of_it_is_known(live: Path) -> None:
+    app = open_over(live.parent, live)
+    async with app.run_test(size=(80, 24)) as pilot:
+        go_to(await followed(pilot), "queued")
+        await pilot.press("enter")
+
+        assert said(app) == ["queued: nothing of it is known yet; s skips it"]
+
+
+async def test_a_second_press_does_not_start_the_same_run_again(
+    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    pressed = threading.Event()
+
+    def launch(source: str, *_: object) -> None:
+        started.append(source)
+        pressed.wait(60)
+
+    monkeypatch.setattr(bridge, "launch", launch)
+    app = open_over(runs_dir)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("r")
+        await until(pilot, lambda: started, "nothing starts")
+        await pilot.press("r", "x")
+        assert said(app)[1:] == ["the run before is still starting", "the run is still starting"]
+        pressed.set()
+        await app.workers.wait_for_complete()
+    assert len(started) == 1
 
 
 async def test_cancels_the_run_when_it_is_sure(live: Path) -> None:
@@ -167,6 +215,20 @@ async def test_of_several_one_is_chosen(live: Path) -> None:
             assert run_of(pilot) == TINY
 
 
+async def test_a_followed_run_whose_folder_is_deleted_is_over(live: Path) -> None:
+    app = open_over(live.parent, live)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await followed(pilot)
+        shutil.rmtree(live)
+        await until(pilot, lambda: app.run_view is not None and not app.run_view.is_live, "goes on")
+        await until(pilot, lambda: len(said(app)) == 2, "nothing said")
+
+        assert any("is unreadable: " in words for words in said(app))
+        assert any(words.endswith("events.jsonl: No such file or directory") for words in said(app))
+        await pilot.press("x")
+        assert said(app)[-1] == "no run goes on here; R lists all runs"
+
+
 # ---------------------------------------------------------------------------------------------------------- replay
 
 
@@ -213,11 +275,11 @@ def test_attaches_and_says_on_leaving_that_the_run_goes_on(live: Path, session: 
     terminal = session("attach", "--no-mouse", SDTUI_RUNS_DIR=str(live.parent))
     terminal.wait_for("run fa50b5")
     terminal.press("q")
-    terminal.wait_for("end it with 'sdtui cancel fa50b5'")
+    terminal.wait_for("ends it\r\n")
 
     assert terminal.process.wait(10) == 0
-    line = f"run {TINY} goes on; come back with 'sdtui attach fa50b5', end it with 'sdtui cancel fa50b5'\r\n"
-    assert terminal.output.decode().endswith(line)
+    lines = ("run fa50b5 goes on:", "  sdtui attach fa50b5    comes back to it", "  sdtui cancel fa50b5    ends it", "")
+    assert terminal.output.decode().endswith("\r\n".join(lines))
     assert b"\x1b[?1000h" not in terminal.output, "the mouse is the terminal's"
 
 

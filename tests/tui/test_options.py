@@ -145,6 +145,7 @@ async def test_a_wrong_value_is_said_beside_it_and_nothing_is_lost(dashboard: Da
         assert [item.typed for item in screen.form.items if item.key == "size"] == ["64"]
         drawn = [screen.query_one("#drawn").render_line(y).text for y in range(9)]
         assert any(line.startswith("✗ steps") and "0 is too small; the least is 1" in line for line in drawn)
+        assert [note.message for note in dashboard._notifications] == ["1 value is wrong"]
 
         await pilot.press("backspace", "5", "enter")
         await pilot.pause()

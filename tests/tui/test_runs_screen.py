@@ -184,6 +184,19 @@ async def test_asks_what_to_run_again(
         assert isinstance(pilot.app.screen, Home)
 
 
+async def test_stays_where_nothing_is_left_to_run(runs_dir: Path) -> None:
+    async with listed(runs_dir) as (pilot, screen):
+        await pilot.press("down", "down", "u")
+
+        assert pilot.app.screen is screen
+        assert said(pilot.app) == ["nothing of run 6c1239 is left to run"]
+
+
+def test_a_folder_with_a_name_of_its_own_keeps_it() -> None:
+    assert runs.short(Path(DOCS)) == "6c1239"
+    assert runs.short(Path("2026-11-24-h100-docs-batch-1")) == "2026-11-24-h100-docs-batch-1"
+
+
 async def test_says_why_it_does_not_resume(runs_dir: Path) -> None:
     async with listed(runs_dir) as (pilot, _):
         await pilot.press("u")

@@ -108,6 +108,8 @@ class Options(ModalScreen[Draft | None]):
         wrong = [index for index, item in enumerate(self.form.items) if item.key in self.wrong]
         if wrong:
             self.form.go_to(wrong[0])
+            count = len({self.form.items[index].key for index in wrong})
+            self.notify(f"{count} {'value is' if count == 1 else 'values are'} wrong", severity="error", timeout=3)
             return
         try:
             self.dismiss(self.draft.with_options(overrides(self.typed)))
