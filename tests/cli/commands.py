@@ -123,7 +123,8 @@ class Terminal:
     def __init__(self, shell: Shell, columns: int, *arguments: str) -> None:
         pid, self._fd = pty.fork()
         if pid == 0:
-            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+            for number in (signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)  # the tests may run under nohup, or in the background
             os.execve(shell.command[0], [*shell.command, *arguments], {**os.environ, "TERM": "xterm-256color"})
         self.pid = pid
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
