@@ -49,6 +49,8 @@ from sdtui.version import VERSION
 SIZE = (120, 40)
 RATE = 100.0
 SETTLE_S = 3.0
+BUSY_PERCENT = 10
+"""Of all processors: a start is not begun while others use more."""
 CALLS = 1000
 MATRIX = re.compile(r"SD - controlnet")
 CURSOR = re.compile(r"^.{14,24}.*\[.+\]")
@@ -127,7 +129,7 @@ class Place:
 def start(place: Place, chosen: argparse.Namespace) -> Iterator[Figure]:
     """Starts the dashboard again and again."""
     make_finished(place.runs_dir, chosen.folders)
-    took = [_one_start(place) for _ in range(chosen.times + 1)][1:]
+    took = [_one_start(place, chosen.patience) for _ in range(chosen.times + 1)][1:]
     what = f"start to painted matrix, {chosen.folders} run folders"
     walls, busy = zip(*took, strict=True)
     yield Figure(f"{what}: median of {len(took)}", statistics.median(walls), "s", 0.7, walls)
@@ -136,7 +138,8 @@ def start(place: Place, chosen: argparse.Namespace) -> Iterator[Figure]:
     yield Figure(f"{what}: processor time, median", statistics.median(busy), "s", samples=busy)
 
 
-def _one_start(place: Place) -> tuple[float, float]:
+def _one_start(place: Place, patience_s: float) -> tuple[float, float]:
+    _wait_for_rest(patience_s)
     with place.open() as terminal:
         took = terminal.wait_for(_has(MATRIX)) - terminal.started
         busy = _cpu_s(psutil.Process(terminal.process.pid))
@@ -276,6 +279,13 @@ def _written(folder: Path) -> list[tuple[float, int]]:
     ]
 
 
+def _wait_for_rest(patience_s: float) -> None:
+    """Waits until nobody else uses the machine, or no longer."""
+    end = time.monotonic() + patience_s
+    while psutil.cpu_percent(0.2) > BUSY_PERCENT and time.monotonic() < end:
+        pass
+
+
 def _cpu_s(process: psutil.Process) -> float:
     used = process.cpu_times()
     return float(used.user + used.system)
@@ -324,6 +334,7 @@ def main() -> int:
     parser.add_argument("measures", nargs="*", metavar="MEASURE", help="of " + ", ".join(MEASURES) + "; else all")
     parser.add_argument("--folders", type=int, default=200, help="run folders that are there at the start")
     parser.add_argument("--times", type=int, default=10, help="how often it is started")
+    parser.add_argument("--patience", type=float, default=3.0, help="seconds to wait for a machine at rest, per start")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long a run is followed")
     parser.add_argument("--presses", type=int, default=120, help="key presses")
     parser.add_argument("--events", type=int, default=1_000_000, help="of the long run")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import secrets
 import shutil
 import time
 import tomllib
@@ -63,7 +62,7 @@ def create(runs_dir: Path, device_name: str, host: str, plan_toml: str) -> Path:
         UserError: The directory cannot be written.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    name = f"{stamp}-{slug(host)}-{slug(device_name)}-{secrets.token_hex(3)}"
+    name = f"{stamp}-{slug(host)}-{slug(device_name)}-{os.urandom(3).hex()}"
     folder = runs_dir / name
     try:
         complete(folder)

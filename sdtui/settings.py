@@ -175,12 +175,16 @@ def _as_table(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class _EnvironmentTable:
+    """An environment as it is written."""
+
     python: Text
     label: Annotated[str, Limits(after=environment_label)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _DashboardTable:
+    """The dashboard's settings as they are written."""
+
     theme: Text | None = None
     mouse: bool = True
     notify: bool = True
@@ -189,6 +193,8 @@ class _DashboardTable:
 
 @dataclass(frozen=True, kw_only=True)
 class _SettingsTable:
+    """The settings file."""
+
     runs_dir: Text | None = None
     environments: dict[str, Annotated[_EnvironmentTable, Limits(before=_as_table)]] = field(default_factory=dict)
     dashboard: _DashboardTable = field(default_factory=_DashboardTable)

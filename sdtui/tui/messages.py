@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Literal
 from textual.message import Message
 from textual.strip import Strip
 
-from sdtui.model.machine import Interpreter, Machine
-from sdtui.tui.offers import Offer
-from sdtui.tui.run_list import RunLine
-from sdtui.tui.snapshot import CellView, RunView
-
 if TYPE_CHECKING:
+    from sdtui.model.machine import Interpreter, Machine
     from sdtui.report.compare import RunComparison
     from sdtui.tui.cell_reading import CellReading
     from sdtui.tui.comparing import OtherRun, Ratio
+    from sdtui.tui.offers import Offer
+    from sdtui.tui.run_list import RunLine
+    from sdtui.tui.snapshot import CellView, RunView
 
 
 class RunChanged(Message):

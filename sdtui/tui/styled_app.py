@@ -51,6 +51,14 @@ class StyledApp(App[None]):
             self.unregister_theme(name)
         self.theme_problems = found.problems
 
+    def refresh_css(self, animate: bool = True) -> None:
+        """Applies the stylesheets anew; before there is a screen it is the first time, and once is enough."""
+        if self.screen_stack:
+            super().refresh_css(animate)
+        else:
+            self.stylesheet.set_variables(self.get_css_variables())
+            self.stylesheet.update(self, animate=animate)
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Returns our own variables for themes that leave them out."""
         return variable_defaults(self.current_theme)

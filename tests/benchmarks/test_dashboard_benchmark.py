@@ -92,7 +92,22 @@ def test_a_terminal_shows_what_a_program_sends_and_ends_with_it():
 
 def test_every_measure_works(tmp_path):
     output = tmp_path / "dashboard.json"
-    small = ["--folders", "3", "--times", "1", "--seconds", "1", "--presses", "2", "--events", "700", "--hang-ups", "1"]
+    small = [
+        "--folders",
+        "3",
+        "--times",
+        "1",
+        "--seconds",
+        "1",
+        "--presses",
+        "2",
+        "--events",
+        "700",
+        "--hang-ups",
+        "1",
+        "--patience",
+        "0",
+    ]
     command = [sys.executable, str(ROOT / "benchmarks/dashboard.py"), *small, "-o", str(output)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr  # whether limits are kept is no matter here
