@@ -51,7 +51,7 @@ def add(
 
 @env.command("ls", cls=Command)
 def list_() -> None:
-    """Lists them with their versions, and says which work."""
+    """Lists them with their versions, and what keeps one from working."""
     from sdtui import environments, settings
     from sdtui.report.environments import environment_listing
 

@@ -103,8 +103,9 @@ def test_a_person_s_label_replaces_the_torch_wherever_the_run_is_read(tell, cell
     report = render([told.run])
     assert "| Pipeline | our \\| build - no compile | torch 2.13 - no compile |" in report
     assert "environment current (our \\| build)" in report
-    unlabelled = tell(name="older", t=1.0).sit("older").measure(cell_spec("sd-img2img"), 5.0).run
-    assert columns(unlabelled, told.run) == columns(told.run), "a run from before the label was given"
+    for name, t in (("older", 1.0), ("newer", 2e9)):
+        unlabelled = tell(name=name, t=t).sit(name).measure(cell_spec("sd-img2img"), 5.0).run
+        assert columns(unlabelled, told.run) == columns(told.run), f"a run that is {name} than the label"
 
 
 def test_a_build_tag_does_not_split_an_environment(tell, cell_spec) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -169,8 +170,12 @@ def test_a_python_that_is_too_old_is_asked_no_more_than_its_version(
     interpreter: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(environments, "MINIMUM_PYTHON", "9.10")
+    python = interpreter()
     with pytest.raises(UserError, match=r"is Python 3\.\d+\.\d+; the worker needs 9\.10 or later$"):
-        environments.describe("old", interpreter())
+        environments.describe("old", python)
+    asked = [str(python), "-c", environments._QUESTIONS, "mark:", "9.10"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert said == f'mark:{{"python_version": {list(sys.version_info[:3])}}}\n'
 
 
 def _with(**packages: str | None) -> Interpreter:

@@ -20,6 +20,7 @@ runs_dir = "/big/runs"  # the large disk
 
 [environments]  # built by the nightly job
 nightly = "~/nightly/bin/python"  # of the week
+older = '/older/bin/python'
 # the end
 
 [dashboard]
