@@ -130,11 +130,11 @@ class TestAnotherRun:
             (pair,) = pairs.values()
             assert square(app).text == f"{pair.ratio:.2f}× {pair.verdict}"
             low, high = pair.interval.low, pair.interval.high
-            told = f"÷ run cold: {pair.ratio:.3f}× ({low:.3f} to {high:.3f}) {pair.verdict}"
+            told = f"÷ run 2026-11-25-h100-cold: {pair.ratio:.3f}× ({low:.3f} to {high:.3f}) {pair.verdict}"
             assert told in shown(app, "#detail")
-            assert "÷ run cold" in shown(app, "#strip")
+            assert "÷ run 2026-11-25-h100-cold" in shown(app, "#strip")
             await settle(app, pilot, "left")
-            assert "run cold has no such cell" in shown(app, "#detail")
+            assert "run 2026-11-25-h100-cold has no such cell" in shown(app, "#detail")
 
     async def test_runs_are_listed_newest_first_and_those_that_do_not_compare_last(self, several: Path) -> None:
         app = dashboard(several / DOCS.name, several)
@@ -144,7 +144,13 @@ class TestAnotherRun:
             choices = app.screen.query_one("#choices", OptionList).options
             runs_listed = [(str(each.prompt).split()[0], each.disabled) for each in choices[7:]]
 
-            assert runs_listed == [("Runs", True), ("cold", False), ("1", False), ("Runs", True), ("fa50b5", True)]
+            assert runs_listed == [
+                ("Runs", True),
+                ("2026-11-25-h100-cold", False),
+                ("2026-11-24-h100-docs…", False),
+                ("Runs", True),
+                ("fa50b5", True),
+            ]
 
     async def test_a_run_that_is_gone_is_said(self, several: Path) -> None:
         app = dashboard(several / DOCS.name, several)
@@ -196,10 +202,10 @@ class TestComparer:
         comparer = Comparer(lambda *_, **__: None)
         comparer.against = OtherRun(COLD)
         comparer.take(RatiosFound(OtherRun(DOCS), {"cell": Ratio((2.0,))}))
-        assert (comparer.ratios, comparer.words) == ({}, "   ÷ run cold …")
+        assert (comparer.ratios, comparer.words) == ({}, "   ÷ run 2026-11-25-h100-cold …")
 
         comparer.take(RatiosFound(OtherRun(COLD), {"cell": Ratio((2.0,))}))
-        assert (comparer.ratios, comparer.words) == ({"cell": Ratio((2.0,))}, "   ÷ run cold")
+        assert (comparer.ratios, comparer.words) == ({"cell": Ratio((2.0,))}, "   ÷ run 2026-11-25-h100-cold")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])

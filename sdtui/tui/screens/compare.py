@@ -15,10 +15,14 @@ from textual.widgets.option_list import Option
 from sdtui.catalog.reference import load_reference
 from sdtui.model.errors import UserError
 from sdtui.report.text import moment
+from sdtui.tui.columns import fit
 from sdtui.tui.comparing import Against, OtherRun, PageGpu
 from sdtui.tui.keys import bindings
 from sdtui.tui.messages import RunsListed
 from sdtui.tui.run_list import RunLine, RunList
+
+_LONGEST_NAME = 22
+"""Columns of what runs are called, at most."""
 
 if TYPE_CHECKING:
     from sdtui.tui.app import Dashboard
@@ -46,7 +50,7 @@ class Compare(ModalScreen[None]):
     def on_mount(self) -> None:
         """Shows what is known at once, and looks for runs."""
         self._list = self.query_one("#choices", OptionList)
-        self._add("nothing", "figures, shaded by speed-up over no-compile", None)
+        self._add("nothing   ", "figures, shaded by speed-up over no-compile", None)
         self._head("The docs page (ratios of figures)")
         for gpu in load_reference().gpus:
             self._add(gpu, "", PageGpu(gpu))
@@ -68,16 +72,17 @@ class Compare(ModalScreen[None]):
         run = self.app.run_view
         devices = {view.device for view in (run.cells if run else self.app.cells).values() if view.device}
         others = [each for each in message.lines if each.device and not (run and each.folder.name == run.folder.name)]
+        width = min(max((len(each.short) for each in others), default=0) + 2, _LONGEST_NAME)
         for device in sorted({each.device for each in others}, key=lambda name: (name not in devices, name)):
             comparable = not devices or device in devices
             self._head(f"Runs on {device}" + ("" if comparable else ": another device, does not compare"))
             for each in others:
                 if each.device == device:
-                    self._add_run(each, comparable)
+                    self._add_run(each, comparable, width)
 
-    def _add_run(self, run: RunLine, comparable: bool) -> None:
+    def _add_run(self, run: RunLine, comparable: bool, width: int) -> None:
         words = f"{moment(run.started_at)[:16]}  {run.state:<11} {run.plan}"
-        self._add(run.short, words, OtherRun(run.folder), not comparable)
+        self._add(fit(run.short, width), words, OtherRun(run.folder), not comparable)
 
     def _head(self, words: str) -> None:
         self.choices.append(None)
@@ -85,7 +90,7 @@ class Compare(ModalScreen[None]):
 
     def _add(self, name: str, words: str, against: Against | None, disabled: bool = False) -> None:
         current = against == self.app.comparer.against
-        line = Text("● " if current else "  ").append(f"{name:<10}" if words else name).append(words, style="dim")
+        line = Text("● " if current else "  ").append(name).append(words, style="dim")
         self.choices.append(against)
         self._list.add_option(Option(line, disabled=disabled))
         if current:
