@@ -81,7 +81,8 @@ class RunReducer:
         alive = state in ("running", "waiting") and share_read == 1
         current = progress.current if alive else None
         live = self._live(current, now) if current else None
-        cells = {cell: self._cell(cell, live) for cell in record.cells}
+        left = "not run" if state not in ("running", "waiting") and share_read == 1 else ""
+        cells = {cell: self._cell(cell, live, left) for cell in record.cells}
         ended = sitting.finished_at if sitting else None
         message = self._message(progress.done, progress.total) if alive and live is None else ""
         if share_read < 1:
@@ -130,11 +131,11 @@ class RunReducer:
     def _is_single(self, record: CellRecord) -> bool:
         return self.record.processes == 1 and not record.others
 
-    def _cell(self, cell: str, live: LiveView | None) -> CellView:
+    def _cell(self, cell: str, live: LiveView | None, left: str) -> CellView:
         record = self.record.cells[cell]
         if live is not None and live.cell == cell:
             return CellView(record.spec, "running", _progress_words(live), run=self.record.path)
-        return self._cells.get(cell) or CellView(record.spec, "queued", "")
+        return self._cells.get(cell) or CellView(record.spec, "queued", left)
 
     def _message(self, done: int, total: int) -> str:
         sitting = self.record.sittings[-1] if self.record.sittings else None

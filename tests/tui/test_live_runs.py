@@ -125,6 +125,20 @@ async def test_a_queued_cell_says_that_nothing_of_it_is_known(live: Path) -> Non
         assert said(app) == ["queued: nothing of it is known yet; s skips it"]
 
 
+async def test_what_a_run_that_has_ended_did_not_get_to_was_not_run(runs_dir: Path) -> None:
+    cut(runs_dir / TINY, b'"kind":"cell.started"', 3)
+    app = open_over(runs_dir, runs_dir / TINY)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.run_view is not None and app.run_view.state == "interrupted", "did not open")
+        await pilot.pause()
+        assert isinstance(app.screen, Home)
+        go_to(app.screen, "queued")
+        assert app.screen.matrix.square is not None
+        assert app.screen.matrix.square.text == "not run"
+        await pilot.press("enter")
+        assert said(app) == ["not run; r measures it once it is selected"]
+
+
 async def test_a_second_press_does_not_start_the_same_run_again(
     runs_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

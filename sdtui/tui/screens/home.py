@@ -214,6 +214,8 @@ class Home(Screen[None]):
         view = self.app.cells.get(cell.id) if cell else None
         if view is None:
             self.notify(f"not measured yet: {self.app.key_of('run.start')} measures it", timeout=5)
+        elif view.run is None and view.text:
+            self.notify(f"not run; {self.app.key_of('run.start')} measures it once it is selected", timeout=5)
         elif view.run is None:
             self.notify(f"queued: nothing of it is known yet; {self.app.key_of('run.skip')} skips it", timeout=5)
         else:
