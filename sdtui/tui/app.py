@@ -262,7 +262,7 @@ class Dashboard(StyledApp):
             return
         was_live, self.run_view = self.run_view is not None and self.run_view.is_live, message.view
         self.results.update((cell, view) for cell, view in message.view.cells.items() if view.state == "finished")
-        self._changed()
+        self._changed(beneath=not message.view.is_live)
         if was_live and not message.view.is_live:
             self._announce(message.view)
         if self._waiting and not message.view.is_live:
@@ -344,8 +344,9 @@ class Dashboard(StyledApp):
         self.comparer.against = against
         self._changed()
 
-    def _changed(self) -> None:
+    def _changed(self, beneath: bool = True) -> None:
+        """Draws the matrix; beneath another screen that sends all of that one anew: too much four times a second."""
         self.comparer.update(self.cells)
         for screen in self.screen_stack:
-            if isinstance(screen, Home):
+            if isinstance(screen, Home) and (beneath or screen is self.screen):
                 screen.show()

@@ -26,10 +26,15 @@ class Tmux:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._socket = str(folder / "tmux")
+        self._started = 0
+
+    @property
+    def _socket(self) -> str:
+        return str(self._folder / f"tmux-{self._started}")
 
     def start(self, *arguments: str) -> None:
-        """Opens a window of 100 columns and 30 rows that runs ``sdtui``."""
+        """Opens a window of 100 columns and 30 rows that runs ``sdtui``, of another server than one that is ending."""
+        self._started += 1
         command = [sys.executable, "-m", "sdtui", *arguments]
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "SDTUI_RUNS_DIR": str(self._folder / "runs")}
         environ.pop("TMUX", None)

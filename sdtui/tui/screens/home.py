@@ -79,6 +79,10 @@ class Home(Screen[None]):
         if self.is_mounted:
             self._show()
 
+    def on_screen_resume(self) -> None:
+        """Draws how the run has gone on meanwhile."""
+        self.show()
+
     def _show(self) -> None:
         if self.batch_size is not None and self.batch_size not in self.app.draft.batch_sizes:
             self.batch_size = self.app.draft.batch_sizes[0]
