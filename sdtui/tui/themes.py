@@ -75,12 +75,14 @@ def find_themes(settings: Settings, environ: Mapping[str, str]) -> Themes:
     Raises:
         UserError: ``TEXTUAL_COLOR_SYSTEM`` is wrong.
     """
-    themes, problems = load_themes([shipped_folder(), settings.source.parent / "themes"])
+    own = settings.source.parent / "themes"
+    themes, problems = load_themes([shipped_folder(), own])
     try:
         chosen = choose_theme(settings, environ, [theme.name for theme in themes])
     except UserError as error:
         chosen = terminal_theme(environ)
-        problems.append(str(error))
+        if not (own / f"{settings.theme}.toml").is_file():  # else what is wrong with it has been told
+            problems.append(str(error))
     return Themes(tuple(themes), chosen, tuple(problems))
 
 

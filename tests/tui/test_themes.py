@@ -129,12 +129,13 @@ def test_the_settings_decide_else() -> None:
         choose_theme(Settings(Path("s"), theme="sdtui-drak"), {}, [DARK, SIXTEEN])
 
 
-def test_a_theme_that_is_not_there_is_a_problem_of_many(folder: Path) -> None:
+@pytest.mark.parametrize(("chosen", "keys"), [("mine", ["foreground"]), ("mime", ["foreground", "dashboard.theme"])])
+def test_a_theme_that_is_not_there_is_told_once(folder: Path, chosen: str, keys: list[str]) -> None:
     (folder / "mine.toml").write_text(LEAST.replace("white", "whit"))
-    settings = Settings(folder.parent / "settings.toml", theme="mine")
+    settings = Settings(folder.parent / "settings.toml", theme=chosen)
     found = find_themes(settings, {"TERM": "xterm-256color"})
     assert found.chosen == DARK
-    assert [problem.split(": ")[1] for problem in found.problems] == ["foreground", "dashboard.theme"]
+    assert [problem.split(": ")[1] for problem in found.problems] == keys
 
 
 async def test_a_terminal_of_16_colours_opens_screens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
