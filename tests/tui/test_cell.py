@@ -266,7 +266,7 @@ def test_a_cell_that_still_runs_is_read_as_far_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_looks(tmp_path: Path, looks_as: Check, size: tuple[int, int]) -> None:
     async with opened(BATCH_1, STAGED, tmp_path, size) as (pilot, screen):
-        for tab in ("figures", "calls", "steps", "telemetry"):
+        for tab in ("figures", "calls", "steps", "telemetry", "log", "image", "script"):
             assert screen.tab == tab
             looks_as(pilot.app, f"cell-{tab}-{size[0]}")
             await pilot.press("right")

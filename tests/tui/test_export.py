@@ -209,13 +209,16 @@ async def test_looks(looks_as: Callable[[Dashboard, str], None], size: tuple[int
         looks_as(app, f"export-{size[0]}")
 
 
-async def test_looks_when_it_asks(here: Path, looks_as: Callable[[Dashboard, str], None]) -> None:
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_looks_when_it_asks(
+    here: Path, looks_as: Callable[[Dashboard, str], None], size: tuple[int, int]
+) -> None:
     (here / f"{NAME}.md").touch()
     app = dashboard(SIX_CELLS)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=size) as pilot:
         await opened(app, pilot)
         await settle(app, pilot, "e", "enter")
-        looks_as(app, "export-asks-80")
+        looks_as(app, f"export-asks-{size[0]}")
 
 
 async def test_a_reference_that_is_compared_with_is_exported_too(here: Path, written_to_terminal: list[str]) -> None:

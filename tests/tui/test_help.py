@@ -203,9 +203,17 @@ async def test_the_palette_opens_a_run(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------ looks
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 48)])
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (160, 48)])
 async def test_help_looks_as_recorded(tmp_path: Path, looks_as, size: tuple[int, int]) -> None:
     async with opened(tmp_path, size) as (pilot, app):
         await pilot.press("question_mark")
         await pilot.pause()
         looks_as(app, f"help-{size[0]}")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_the_list_of_themes_looks_as_recorded(tmp_path: Path, looks_as, size: tuple[int, int]) -> None:
+    async with opened(tmp_path, size) as (pilot, app):
+        await pilot.press("t")
+        await pilot.pause()
+        looks_as(app, f"themes-{size[0]}")

@@ -198,12 +198,13 @@ async def test_says_that_no_run_goes_on(runs_dir: Path) -> None:
 # ------------------------------------------------------------------------------------------------------- the offer
 
 
-async def test_offers_to_follow_the_run_that_goes_on(live: Path, looks_as: Check) -> None:
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+async def test_offers_to_follow_the_run_that_goes_on(live: Path, looks_as: Check, size: tuple[int, int]) -> None:
     app = open_over(live.parent)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: isinstance(app.screen, Choice) and app.results, "no offer came")
         await pilot.pause()
-        looks_as(app, "follow-80")
+        looks_as(app, f"follow-{size[0]}")
         await pilot.press("enter")
         await followed(pilot)
         assert run_of(pilot) == TINY

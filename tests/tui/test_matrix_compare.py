@@ -216,12 +216,10 @@ async def test_looks(several: Path, looks_as: Callable[[Dashboard, str], None], 
         await settle(app, pilot, "c")
         looks_as(app, f"compare-{size[0]}")
         await settle(app, pilot, "down", "enter", *["down"] * 4)
-        if size[0] == 80:
-            looks_as(app, "compared-page-80")
-            return
+        looks_as(app, f"compared-page-{size[0]}")
         app.compare_with(OtherRun(several / DOCS.name))
         await settle(app, pilot, *["up"] * 4, "right")
-        looks_as(app, "compared-run-120")
+        looks_as(app, f"compared-run-{size[0]}")
 
 
 async def test_looks_without_colours(
