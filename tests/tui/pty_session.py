@@ -33,7 +33,7 @@ class PtySession:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environ},
+            env={**_ours(), "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **environ},
             preexec_fn=_take_terminal,  # noqa: PLW1509, one system call
             start_new_session=True,
         )
@@ -65,6 +65,11 @@ class PtySession:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+def _ours() -> dict[str, str]:
+    """Returns our variables without those that say how large a terminal is, which pytest-xdist sets."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
 
 
 def _take_terminal() -> None:

@@ -176,7 +176,7 @@ def test_a_poll_that_is_left_early_is_gone_on_with(folder: Path) -> None:
     journal, tail = runs.Journal(folder), runs.Tail(folder)
     assert tail.share_read == 1
     for text in "abc":
-        journal.append(log(text))
+        journal.append(log(text), t=1.0)  # so that the lines are equally long
     assert next(tail.poll()).event == log("a")
     assert tail.share_read == pytest.approx(1 / 3)
     assert messages(tail) == ["b", "c"]
