@@ -5,9 +5,9 @@ Gathers the facts, without importing torch, that the checks of `sdtui.findings` 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +30,7 @@ from sdtui.findings import (
 )
 from sdtui.model.errors import UserError
 from sdtui.model.machine import Gpu, Interpreter, Machine
+from sdtui.supervisor import caches
 from sdtui.supervisor.probe import measure_rates
 from sdtui.telemetry import logind, nvml
 from sdtui.telemetry.devices import Board, visible
@@ -102,8 +103,8 @@ def diagnose(interpreters: Sequence[Interpreter], runs_dir: Path) -> list[Findin
         findings += environment_findings(interpreter, [board.gpu for board in boards])
     findings += check_compiler(_compiler(os.environ), _package_manager())
     findings += check_folder("runs directory", runs_dir, *_room(runs_dir))
-    cache = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or tempfile.gettempdir())
-    findings += check_folder("compile cache", cache, *_room(cache))
+    cache = Path(os.environ.get(caches.INDUCTOR) or caches.root())
+    findings += check_folder("compile cache", cache, *_room(cache), _held_mib(cache))
     findings += check_logind(logind.kills_user_processes())
     return findings
 
@@ -210,3 +211,13 @@ def _room(path: Path) -> tuple[float, bool]:
     if not there.is_dir():
         return 0.0, False
     return shutil.disk_usage(there).free / _MIB, os.access(there, os.W_OK | os.X_OK)
+
+
+def _held_mib(path: Path) -> float:
+    """Returns the size of the files in a folder; those that vanish meanwhile, and a folder that is not there, are 0."""
+    held = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                held += os.lstat(os.path.join(folder, name)).st_size
+    return held / _MIB

@@ -222,15 +222,18 @@ def check_compiler(compiler: str | None, package_manager: str) -> list[Finding]:
     return [Finding("warning", "compiler", message, mend.get(package_manager, ""))]
 
 
-def check_folder(subject: str, path: Path, free_mib: float, writable: bool) -> list[Finding]:
-    """Checks that a folder can be written, with room to spare."""
+def check_folder(
+    subject: str, path: Path, free_mib: float, writable: bool, held_mib: float | None = None
+) -> list[Finding]:
+    """Checks that a folder can be written, with room to spare; says how much it holds, where that is given."""
     option = "--runs-dir or SDTUI_RUNS_DIR" if subject.startswith("runs") else "TORCHINDUCTOR_CACHE_DIR"
     if not writable:
         return [Finding("problem", subject, f"{path} cannot be written; choose another with {option}")]
     if free_mib < LITTLE_DISK_MIB:
         level: Level = "problem" if free_mib < NO_DISK_MIB else "warning"
         return [Finding(level, subject, f"{free_mib:,.0f} MiB free in {path}; choose another with {option}")]
-    return [Finding("ok", subject, f"{path}, {free_mib / 1024:,.1f} GiB free")]
+    held = "" if held_mib is None else f", {held_mib:,.0f} MiB in it"
+    return [Finding("ok", subject, f"{path}{held}, {free_mib / 1024:,.1f} GiB free")]
 
 
 def check_logind(kills: bool) -> list[Finding]:

@@ -14,6 +14,7 @@ from sdtui.model.events import (
     CellPhase,
     CellQueued,
     CellStarted,
+    CompileCache,
     Event,
     Log,
     RunFinished,
@@ -50,6 +51,7 @@ class CellRecord:
     checked: CellChecked | None = None
     process: int = 1
     others: dict[int, CellRecord] = field(default_factory=dict)
+    compile_cache: CompileCache | None = None
 
     @property
     def processes(self) -> tuple[CellRecord, ...]:
@@ -171,7 +173,9 @@ class RunRecord:
         assert not isinstance(event, (RunStarted, RunFinished, Log))
         record = self.cells[event.cell]
         if isinstance(event, CellStarted):
-            self.cells[event.cell] = record.begun(event.process, event.sitting, t, self._beside(record, event))
+            begun = record.begun(event.process, event.sitting, t, self._beside(record, event))
+            begun.compile_cache = event.compile_cache
+            self.cells[event.cell] = begun
         elif isinstance(event, CellPhase):
             record.phases.append((t, event))
         elif isinstance(event, Step):

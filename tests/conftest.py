@@ -21,7 +21,8 @@ def _isolate(environment: pytest.MonkeyPatch, folder: Path) -> None:
         ("SDTUI_LOCKS_DIR", "locks"),
     ):
         environment.setenv(variable, str(folder / name))
-    environment.delenv("SDTUI_RUNS_DIR", raising=False)
+    for variable in ("SDTUI_RUNS_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        environment.delenv(variable, raising=False)
     for variable in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         environment.setenv(variable, "1")
 

@@ -17,6 +17,7 @@ from sdtui.model.results import CellSummary, Distance, Phase, Status
 SCHEMA_VERSION = 1
 
 RunStatus = Literal["ok", "incomplete", "cancelled", "failed"]
+Warmth = Literal["cold", "partly warm", "warm"]
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,26 @@ class CellQueued:
 
 
 @dataclass(frozen=True)
+class CompileCache:
+    """Where a worker finds and keeps what Inductor and Triton make, as it was when the worker was launched.
+
+    Attributes:
+        path: Of Inductor's part.
+        empty: Whether neither part held anything.
+    """
+
+    path: str
+    empty: bool
+
+
+@dataclass(frozen=True)
 class CellStarted:
     """A worker was launched for the cell; earlier samples of the same process of the cell are void.
 
     Attributes:
         process: Which of the cell's processes begins, counted from 1. What is said of the cell next is about this one.
+        compile_cache: ``None`` where the cell's mode does not compile with Inductor, and in journals from before it was
+            recorded.
     """
 
     KIND: ClassVar[str] = "cell.started"
@@ -82,6 +98,7 @@ class CellStarted:
     sitting: int
     pid: int
     process: int = 1
+    compile_cache: CompileCache | None = None
 
 
 @dataclass(frozen=True)
@@ -127,8 +144,8 @@ class Compilation:
         seconds: Spent on them, from the first frame to the compiled code, CUDA graph capture left out.
         recompiles: Why each graph after a frame's first had to be compiled.
         graph_breaks: Why tracing stopped, and how often.
-        cache_hits: Graphs that Inductor found in its cache on disk.
-        cache_misses: Graphs that it had to compile.
+        cache_hits: Graphs that were found compiled in a cache on disk, Inductor's or AOTAutograd's.
+        cache_misses: Graphs that had to be compiled.
     """
 
     graphs: int
@@ -138,14 +155,20 @@ class Compilation:
     cache_hits: int | None = None
     cache_misses: int | None = None
 
-    @property
-    def cache(self) -> Literal["cold", "warm", "partly warm"] | None:
-        """What Inductor's cache held; ``None`` where it was not asked."""
-        if not self.cache_hits and not self.cache_misses:
-            return None
-        if not self.cache_hits:
+    def warmth(self, found: CompileCache | None) -> Warmth | None:
+        """Returns how much of the compiling was left out; ``None`` where torch does not say.
+
+        Args:
+            found: The cache when the cell started. What held something may, where no graph was found in it, still have
+                held kernels, results of autotuning or checks of the compiler.
+        """
+        if self.cache_hits:
+            return "partly warm" if self.cache_misses else "warm"
+        if found is not None and found.empty:
             return "cold"
-        return "partly warm" if self.cache_misses else "warm"
+        if not self.cache_misses:
+            return None
+        return "partly warm" if found is not None else "cold"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from sdtui.model.events import CallFinished, StageTrace
+from sdtui.model.events import CallFinished, CompileCache, StageTrace
 from sdtui.model.results import PHASES, Interval, StageSummary
+from sdtui.records import CellRecord
 from sdtui.report import precision, processes, text
 from sdtui.report.cost import Price
 from sdtui.report.merge import Result
@@ -195,11 +196,30 @@ def _device_figures(result: Result) -> list[str]:
 
 def _phases(results: Sequence[Result]) -> _Table:
     rows = [
-        [result.spec.id, *(text.number(result.summary.phase_seconds.get(phase)) for phase in PHASES)]
+        [result.spec.id, *(text.number(result.summary.phase_seconds.get(phase)) for phase in PHASES), _warmth(result)]
         for result in results
         if result.summary.phase_seconds
     ]
-    return ["Cell", *(f"{phase} s" for phase in PHASES)], rows
+    header = ["Cell", *(f"{phase} s" for phase in PHASES), "Inductor's cache"]
+    if any(_compile_caches(result) for result in results):
+        return header, rows
+    return header[:-1], [row[:-1] for row in rows]
+
+
+def _compile_caches(result: Result) -> list[CompileCache]:
+    return [each.record.compile_cache for each in result.processes if each.record.compile_cache]
+
+
+def _warmth(result: Result) -> str:
+    """Says how warm the cell's first calls compiled, of all stages and processes."""
+    told = {
+        (call.compilation.warmth(record.compile_cache) if call.compilation else None) or text.NOT_AVAILABLE
+        for record, call in _calls(result)
+        if call.call == 1
+    }
+    if not _compile_caches(result) or not told:
+        return text.NONE
+    return told.pop() if len(told) == 1 else "partly warm"
 
 
 def _checks(results: Sequence[Result]) -> _Table:
@@ -227,12 +247,12 @@ def _checks(results: Sequence[Result]) -> _Table:
 def _compilations(results: Sequence[Result]) -> _Table:
     rows = []
     for result in results:
-        for name, call in _calls(result):
+        for record, call in _calls(result):
             told = call.compilation
             if told is not None:
                 counts = [str(told.graphs), str(len(told.recompiles)), str(sum(told.graph_breaks.values()))]
-                cache = told.cache or text.NOT_AVAILABLE
-                rows.append([name, call.stage, str(call.call), text.number(told.seconds), cache, *counts])
+                warmth = told.warmth(record.compile_cache) or text.NOT_AVAILABLE
+                rows.append([record.name, call.stage, str(call.call), text.number(told.seconds), warmth, *counts])
     header = ["Cell", "Stage", "Call", "In torch.compile s", "Inductor's cache", "Graphs", "Recompiles", "Graph breaks"]
     return header, rows
 
@@ -241,9 +261,9 @@ def _causes(results: Sequence[Result]) -> list[str]:
     """Names every recompile and graph break."""
     lines = []
     for result in results:
-        for name, call in _calls(result):
+        for record, call in _calls(result):
             if call.compilation is not None:
-                where = f"{name}, stage {call.stage}, call {call.call}"
+                where = f"{record.name}, stage {call.stage}, call {call.call}"
                 lines += [f"- {where}: recompiled: {text.inline(reason)}" for reason in call.compilation.recompiles]
                 breaks = call.compilation.graph_breaks.items()
                 lines += [f"- {where}: graph break ({count}×): {text.inline(reason)}" for reason, count in breaks]
@@ -272,11 +292,11 @@ def _traces(results: Sequence[Result]) -> _Table:
     return header, rows
 
 
-def _calls(result: Result) -> Iterator[tuple[str, CallFinished]]:
-    """Yields the calls of every process, each with what to call the cell and process."""
+def _calls(result: Result) -> Iterator[tuple[CellRecord, CallFinished]]:
+    """Yields the calls of every process, each with the process."""
     for process in result.processes:
         for call in process.record.calls:
-            yield process.record.name, call
+            yield process.record, call
 
 
 def _traced(result: Result) -> Iterator[tuple[str, StageTrace]]:

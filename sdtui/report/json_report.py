@@ -67,6 +67,7 @@ def _cell(record: CellRecord) -> dict[str, Any]:
         "spec": encode(record.spec),
         "sitting": record.sitting,
         "started": record.started,
+        "compile_cache": encode(record.compile_cache),
         "phases": [{"t": t, **encode(phase)} for t, phase in record.phases],
         "steps": encode(record.steps),
         "calls": [{"t": t, **encode(call)} for call, t in zip(record.calls, record.call_times, strict=True)],

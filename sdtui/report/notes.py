@@ -64,6 +64,11 @@ _TINY = (
 _VARIANT = (
     "A table whose heading names a difference departs from the docs protocol in it: compare it with its like only."
 )
+_WARMTH = (
+    "Compiling was `cold` where the compile cache was empty when the cell started, `warm` where every graph was found "
+    "compiled, else `partly warm`: kernels, autotuning results and checks of the compiler may have been found though a "
+    "graph was not."
+)
 _OUTCOMES = (
     "`OOM` is out of memory while loading or in the first call, `OOM after warmup` in the second, `OOM after 2nd "
     "iteration` in the third; `❌` is a mode that the pipeline cannot run there; `–` is not run, cancelled, or in no "
@@ -122,6 +127,7 @@ def _general(results: Sequence[Result]) -> list[str]:
         (any(result.summary.stages for result in results), _INTERVALS_OF_SEVERAL if several else _INTERVALS),
         (any(result.on_gpu and result.summary.stages for result in results), _ENERGY),
         (any(result.check for result in results), _CHECK),
+        (any(each.record.compile_cache for result in results for each in result.processes), _WARMTH),
     ]
     raised = {flag.name for result in results for flag in result.flags}
     flags = [f"Flag `{name}`: {meaning}." for name, meaning in MEANINGS.items() if name in raised]

@@ -40,6 +40,7 @@ def _facts(run: RunRecord, sitting: SittingRecord) -> list[tuple[str, str]]:
         ("sdtui", text.available(started.sdtui)),
         *(_interpreter_fact(environment) for environment in started.environments),
         *([("cuDNN", _cudnn(run, sitting))] if machine.gpu else []),
+        *_compile_caches(run, sitting),
         *([("flags", text.inline(flags))] if flags else []),
     ]
 
@@ -102,6 +103,16 @@ def _cudnn(run: RunRecord, sitting: SittingRecord) -> str:
         )
         or text.NOT_AVAILABLE
     )
+
+
+def _compile_caches(run: RunRecord, sitting: SittingRecord) -> list[tuple[str, str]]:
+    processes = (process for cell in run.cells.values() for process in cell.processes)
+    used = {
+        process.compile_cache.path: None
+        for process in processes
+        if process.compile_cache and process.sitting == sitting.started.sitting
+    }
+    return [("compile cache", text.inline(path)) for path in used]
 
 
 def _flag(value: Any) -> str:

@@ -18,8 +18,10 @@ import sdtui
 from sdtui import environments, runs, settings
 from sdtui.model.cell import Cell
 from sdtui.model.codec import encode
+from sdtui.model.events import CompileCache
 from sdtui.model.job import ENOUGH, MORE, Job
 from sdtui.model.machine import Interpreter
+from sdtui.supervisor import caches
 
 _SEEN_BY_WORKERS = ("__init__.py", "model", "worker")
 _TELLING = (
@@ -60,12 +62,14 @@ class Worker:
 
     Attributes:
         control: Where a worker that asks whether to go on is answered; ``None`` where it does not ask.
+        compile_cache: What it found; ``None`` where its cell does not compile.
     """
 
     process: subprocess.Popen[bytes]
     events: int
     output: int
     control: int | None = None
+    compile_cache: CompileCache | None = None
 
     def __enter__(self) -> Worker:
         return self
@@ -118,7 +122,7 @@ def start_worker(
     interpreter: Interpreter,
     gpu_uuid: str | None,
     path: Path,
-    compile_cache: Path | None = None,
+    cache: Mapping[str, str] | None = None,
     asks: bool = False,
 ) -> Worker:
     """Starts a worker and hands it its job.
@@ -128,7 +132,7 @@ def start_worker(
         interpreter: Whose Python runs it.
         gpu_uuid: The one GPU it may see; ``None`` hides all.
         path: From `worker_path`.
-        compile_cache: Where Inductor and Triton keep what they compile; ``None`` leaves them to their own.
+        cache: Variables that say where Inductor and Triton keep what they compile; ``None`` leaves them to their own.
         asks: Whether it asks, after the cell's calls, if there is another one.
 
     Raises:
@@ -140,12 +144,14 @@ def start_worker(
     for_worker = [events_write, *([] if control_read is None else [control_read])]
     ours = [events_read, output_read, *([] if control_write is None else [control_write])]
     command = [interpreter.python, "-u", "-m", "sdtui.worker", str(events_write), str(os.getpid())]
+    environ = worker_environ(os.environ, job.cell, interpreter, gpu_uuid, cache)
+    found = caches.found(job.cell, environ)
     try:
         process = subprocess.Popen(
             command,
             bufsize=0,
             cwd=path,
-            env=worker_environ(os.environ, job.cell, interpreter, gpu_uuid, compile_cache),
+            env=environ,
             stdin=subprocess.PIPE,
             stdout=output_write,
             stderr=output_write,
@@ -162,7 +168,7 @@ def start_worker(
     for descriptor in ours:
         os.set_blocking(descriptor, False)
     _hand_over(process, replace(job, control=control_read))
-    return Worker(process, events_read, output_read, control_write)
+    return Worker(process, events_read, output_read, control_write, found)
 
 
 def start_supervisor(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
@@ -181,13 +187,14 @@ def start_supervisor(folder: Path, arguments: list[str]) -> subprocess.Popen[byt
 
 
 def _supervisor_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """Sees to it that the supervisor finds this sdtui, be it installed or a checkout, and the locks that we mean.
+    """Sees to it that the supervisor finds this sdtui, be it installed or a checkout, and the folders that we mean.
 
-    A relative ``SDTUI_LOCKS_DIR`` is made absolute: the supervisor leaves our working directory.
+    Relative ones of locks and compile caches are made absolute: the supervisor leaves our working directory.
     """
     ours = dict(environ)
-    if named := environ.get(settings.LOCKS_DIR):
-        ours[settings.LOCKS_DIR] = os.path.abspath(named)
+    for variable in (settings.LOCKS_DIR, caches.INDUCTOR, caches.TRITON):
+        if named := environ.get(variable):
+            ours[variable] = os.path.abspath(named)
     root = str(Path(sdtui.__file__).parents[1])
     if root not in site.getsitepackages():
         ours["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environ.get("PYTHONPATH"))))
@@ -207,14 +214,14 @@ def worker_environ(
     cell: Cell,
     interpreter: Interpreter,
     gpu_uuid: str | None,
-    compile_cache: Path | None = None,
+    cache: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Returns the environment variables of a worker, made from ours; arguments as of `start_worker`."""
     ours = device_environ(environ, interpreter, gpu_uuid)
     ours["HF_HUB_DISABLE_TELEMETRY"] = "1"
     if cell.weights == "random":
         ours["HF_HUB_OFFLINE"] = "1"
-    return ours | _cache_environ(compile_cache)
+    return ours | dict(cache or {})
 
 
 def device_environ(environ: Mapping[str, str], interpreter: Interpreter, gpu_uuid: str | None) -> dict[str, str]:
@@ -232,12 +239,3 @@ def telling(environ: Mapping[str, str]) -> list[str]:
     return sorted(
         f"{name}={value}" for name, value in environ.items() if name in _TELLING or name.startswith(_TELLING_FAMILIES)
     )
-
-
-def _cache_environ(compile_cache: Path | None) -> dict[str, str]:
-    if compile_cache is None:
-        return {}
-    return {
-        "TORCHINDUCTOR_CACHE_DIR": str(compile_cache / "inductor"),
-        "TRITON_CACHE_DIR": str(compile_cache / "triton"),
-    }

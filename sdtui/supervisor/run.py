@@ -29,11 +29,12 @@ from sdtui.model.events import (
     Stamped,
 )
 from sdtui.model.job import Job, stem
+from sdtui.model.machine import Interpreter
 from sdtui.model.results import CellSummary, Status
 from sdtui.precision import Stopping
 from sdtui.records import CellRecord
 from sdtui.report.markdown import markdown
-from sdtui.supervisor import limits
+from sdtui.supervisor import caches, limits
 from sdtui.supervisor.checks import checks
 from sdtui.supervisor.control import Control
 from sdtui.supervisor.launch import Worker, start_worker, telling, worker_environ, worker_path
@@ -105,6 +106,7 @@ class _Held:
         self._control.clear(lock.path.stat().st_mtime_ns)
         self._reserve = folder / runs.RESERVE
         self._cache = folder / runs.COMPILE_CACHE
+        self._warned: set[str] = set()
         self._nvml = open_nvml() if sitting.machine.gpu else None
         self._journal = runs.Journal(folder)
         self._record = runs.read(folder)
@@ -182,7 +184,7 @@ class _Held:
     def _variables(self) -> list[str]:
         """Returns what of the workers' environment can change figures: the same for every cell of a plan."""
         cell, interpreter = self._sitting.cells[0], self._sitting.environments[0]
-        cache = self._cache if self._sitting.cold else None
+        cache = caches.within(self._cache) if self._sitting.cold else None
         return telling(worker_environ(os.environ, cell, interpreter, self._gpu_uuid(), cache))
 
     def _gpu_uuid(self) -> str | None:
@@ -263,7 +265,8 @@ class _Held:
             if worker is None:
                 return
             with worker:
-                self._append(CellStarted(cell.id, self._number, worker.process.pid, process), started)
+                found = worker.compile_cache
+                self._append(CellStarted(cell.id, self._number, worker.process.pid, process, found), started)
                 rule = self._sitting.precision
                 stopping = Stopping(rule, self._record_of(cell)) if rule else None
                 around = Surroundings(
@@ -288,7 +291,8 @@ class _Held:
         try:
             path = worker_path(settings.cache_dir())
             asks = self._sitting.precision is not None
-            return start_worker(job, interpreter, self._gpu_uuid(), path, self._compile_cache(), asks)
+            cache = self._compile_cache(cell, interpreter)
+            return start_worker(job, interpreter, self._gpu_uuid(), path, cache, asks)
         except OSError as error:
             if error.errno in _DISK:
                 raise
@@ -297,13 +301,29 @@ class _Held:
             self._end(CellFinished(cell.id, "failed", "import", None, reason, process=process))
             return None
 
-    def _compile_cache(self) -> Path | None:
-        """Returns an empty compile cache for a cold start; ``None`` leaves the worker to its own."""
-        if not self._sitting.cold:
-            return None
-        self._drop_compile_cache()
-        self._cache.mkdir()
-        return self._cache
+    def _compile_cache(self, cell: Cell, interpreter: Interpreter) -> dict[str, str]:
+        """Returns the variables of a cell's compile cache: for a cold start the run's own, emptied.
+
+        What lasts cannot be written on a full or read-only disk; the run's own then serves for the sitting.
+        """
+        if self._sitting.cold:
+            self._drop_compile_cache()
+            return caches.within(self._cache)
+        if not caches.uses(cell):
+            return {}
+        lasting = caches.unless_named(caches.lasting(interpreter, self._sitting.machine), os.environ)
+        refusal = caches.refusal({**os.environ, **lasting})
+        if not refusal:
+            return lasting
+        self._warn_once(
+            f"compile cache {refusal}; what is compiled is kept in the run's folder while the sitting lasts"
+        )
+        return caches.within(self._cache)
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            self._append(Log(message, "warning"))
 
     def _drop_compile_cache(self) -> None:
         if self._cache.exists():

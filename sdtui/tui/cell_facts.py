@@ -215,7 +215,8 @@ def compilations_of(result: Result) -> tuple[Fact, ...]:
                 continue
             where = _named(result, f"call {call.call}", call.stage)
             seconds = "" if told.seconds is None else f" in {told.seconds:.1f} s"
-            cache = f", Inductor's cache {told.cache}" if told.cache else ""
+            warmth = told.warmth(process.record.compile_cache)
+            cache = f", Inductor's cache {warmth}" if warmth else ""
             found.append(
                 Fact(where, f"compiled {told.graphs} {'graph' if told.graphs == 1 else 'graphs'}{seconds}{cache}")
             )

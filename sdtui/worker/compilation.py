@@ -11,6 +11,8 @@ from sdtui.model.events import Compilation
 from sdtui.worker.reasons import one_line
 
 _METRICS_KEPT = 4096
+_CACHES = {"inductor": "fxgraph_cache", "aot_autograd": "autograd_cache"}
+"""Groups of torch's counters, and how those of their caches are called."""
 
 
 class CompilationMeter:
@@ -34,7 +36,7 @@ class CompilationMeter:
         graphs = since["stats/unique_graphs"]
         if not graphs and not new:
             return None
-        inductor = since["inductor/fxgraph_cache_hit"] + since["inductor/fxgraph_cache_miss"] > 0
+        hits, misses = _cached(since)
         times = [metric.entire_frame_compile_time_s for metric in new if metric.entire_frame_compile_time_s is not None]
         reasons = [getattr(metric, "recompile_reason", None) for metric in new]
         return Compilation(
@@ -46,18 +48,31 @@ class CompilationMeter:
                 for key, count in since.items()
                 if key.startswith("graph_break/")
             },
-            cache_hits=since["inductor/fxgraph_cache_hit"] if inductor else None,
-            cache_misses=since["inductor/fxgraph_cache_miss"] if inductor else None,
+            cache_hits=hits,
+            cache_misses=misses,
         )
 
     def _counters(self) -> Counter[str]:
         return Counter(
             {
                 f"{group}/{name}": count
-                for group in ("stats", "graph_break", "inductor")
+                for group in ("stats", "graph_break", *_CACHES)
                 for name, count in utils.counters[group].items()
             }
         )
+
+
+def _cached(since: Counter[str]) -> tuple[int, int] | tuple[None, None]:
+    """Returns how many graphs were found in a cache and how many not; ``None`` where none was asked.
+
+    AOTAutograd's cache may keep compiled code itself: then Inductor's is not asked. Where it only knows which code it
+    is, Inductor's counts. A graph that cannot be cached (``bypass``) is compiled.
+    """
+    for group, cache in _CACHES.items():
+        hits, misses, bypasses = (since[f"{group}/{cache}_{state}"] for state in ("hit", "miss", "bypass"))
+        if hits or misses or bypasses:
+            return hits, misses + bypasses
+    return None, None
 
 
 def _metrics() -> list[Any]:

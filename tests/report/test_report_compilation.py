@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from sdtui.model.events import Compilation, KernelTime, StageTrace
+from sdtui.model.events import Compilation, CompileCache, KernelTime, StageTrace
 from sdtui.report.markdown import markdown
 
 
@@ -33,6 +33,21 @@ def test_what_was_compiled_is_a_row_per_call_that_compiled(told):
     run, record = told
     row = f"| {record.spec.id} | {record.calls[0].stage} | {record.calls[0].call} | 65.2 | cold | 2 | 1 | 3 |"
     assert lines_of(run).count(row) == 1
+
+
+def test_a_miss_in_a_cache_that_held_something_is_partly_warm_wherever_compile_times_stand(told):
+    run, record = told
+    record.compile_cache = CompileCache("/cache/inductor", empty=False)
+    lines = lines_of(run)
+    assert sum(line.startswith(f"| {record.spec.id} |") and "| 65.2 | partly warm |" in line for line in lines) == 1
+    phases = lines[lines.index("### Phases") + 2 :]
+    assert phases[0].endswith("| measure s | Inductor's cache |")
+    (row,) = [line for line in phases if line.startswith(f"| {record.spec.id} |") and line.endswith("| partly warm |")]
+    assert row.count("|") == phases[0].count("|")
+    eager = next(line for line in phases if ".no-compile." in line)
+    assert eager.endswith("| – |")
+    assert "- compile cache: /cache/inductor" in lines
+    assert any(line.startswith("- Compiling was `cold` where") for line in lines)
 
 
 def test_every_recompile_and_graph_break_is_named(told):

@@ -311,6 +311,17 @@ def test_a_busy_gpu_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("_machine")
+def test_the_compile_caches_and_their_size_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _on(monkeypatch)
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    kept = settings.cache_dir() / "compile" / "current" / "inductor"
+    kept.mkdir(parents=True)
+    (kept / "kernel").write_bytes(bytes(3 << 20))
+    (finding,) = (each for each in doctor.diagnose([], tmp_path / "runs") if each.subject == "compile cache")
+    assert finding.message.startswith(f"{settings.cache_dir()}/compile, 3 MiB in it, ")
+
+
+@pytest.mark.usefixtures("_machine")
 def test_a_runs_directory_under_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _on(monkeypatch)
     (tmp_path / "file").touch()

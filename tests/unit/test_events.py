@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from sdtui.model.codec import DecodeError
-from sdtui.model.events import KINDS, SCHEMA_VERSION, CellFinished, CellPhase, Log, Stamped, from_line, to_line
+from sdtui.model.events import (
+    KINDS,
+    SCHEMA_VERSION,
+    CellFinished,
+    CellPhase,
+    Compilation,
+    CompileCache,
+    Log,
+    Stamped,
+    from_line,
+    to_line,
+)
 
 RECORDED = sorted((Path(__file__).parents[1] / "fixtures" / "runs").glob("*/events.jsonl"))
 LINES = [line for path in RECORDED for line in path.read_text().splitlines(keepends=True)]
@@ -91,3 +102,28 @@ def test_an_event_of_a_later_minor_schema_still_reads() -> None:
     line = json.loads(to_line(Stamped(1.0, CellFinished("c", "ok", "measure"))))
     assert line["v"] == SCHEMA_VERSION
     assert from_line(json.dumps({**line, "mood": "good"})).event == CellFinished("c", "ok", "measure")
+
+
+EMPTY, HOLDING = CompileCache("/c", empty=True), CompileCache("/c", empty=False)
+
+
+@pytest.mark.parametrize(
+    ("hits", "misses", "found", "warmth"),
+    [
+        (0, 3, EMPTY, "cold"),
+        (1, 2, EMPTY, "partly warm"),
+        (None, None, EMPTY, "cold"),
+        (0, 3, HOLDING, "partly warm"),
+        (2, 1, HOLDING, "partly warm"),
+        (3, 0, HOLDING, "warm"),
+        (None, None, HOLDING, None),
+        (0, 3, None, "cold"),
+        (2, 1, None, "partly warm"),
+        (3, 0, None, "warm"),
+        (None, None, None, None),
+    ],
+)
+def test_how_warm_compiling_was(
+    hits: int | None, misses: int | None, found: CompileCache | None, warmth: str | None
+) -> None:
+    assert Compilation(1, cache_hits=hits, cache_misses=misses).warmth(found) == warmth

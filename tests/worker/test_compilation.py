@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdtui.model.events import Compilation
 from sdtui.worker.compilation import CompilationMeter
 
 
@@ -62,9 +61,41 @@ def test_a_graph_break_is_counted_and_says_why():
     assert all(reason for reason in told.graph_breaks)
 
 
-@pytest.mark.parametrize(
-    ("hits", "misses", "cache"),
-    [(None, None, None), (0, 3, "cold"), (3, 0, "warm"), (2, 1, "partly warm")],
-)
-def test_the_caches_state_is_read_from_hits_and_misses(hits, misses, cache):
-    assert Compilation(1, cache_hits=hits, cache_misses=misses).cache == cache
+def found_on_second_try(folder, monkeypatch):
+    """Compiles the same twice in a cache of its own, as two processes would; returns hits and misses of each."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    meter = CompilationMeter()
+    told = []
+    for _ in range(2):
+        torch._dynamo.reset()
+        with torch.no_grad():
+            torch.compile(torch.mm)(torch.ones(2, 2), torch.ones(2, 2))  # no kernel of Inductor's, so no C++ compiler
+        told.append(meter.take())
+    assert any(folder.rglob("*")), "the variable counts though torch was imported before it was set"
+    return [(each.cache_hits, each.cache_misses) for each in told]
+
+
+def test_a_graph_is_found_in_inductors_cache(tmp_path, monkeypatch):
+    assert found_on_second_try(tmp_path, monkeypatch) == [(0, 1), (1, 0)]
+
+
+def test_a_graph_is_found_in_a_cache_of_autograd_that_keeps_the_code_itself(tmp_path, monkeypatch):
+    config = pytest.importorskip("torch._functorch.config")
+    if not hasattr(config, "bundled_autograd_cache"):
+        pytest.skip("this torch has no such cache")
+    with config.patch(bundled_autograd_cache=True):
+        assert found_on_second_try(tmp_path, monkeypatch) == [(0, 1), (1, 0)]
+
+
+def test_a_graph_that_cannot_be_cached_is_a_miss(tmp_path, monkeypatch):
+    with torch._inductor.config.patch(force_disable_caches=False, fx_graph_cache=True):
+        monkeypatch.setattr(
+            "torch._inductor.codecache.FxGraphCache._check_can_cache", staticmethod(_refuse), raising=True
+        )
+        assert found_on_second_try(tmp_path, monkeypatch) == [(0, 1), (0, 1)]
+
+
+def _refuse(*_):
+    from torch._inductor.codecache import BypassFxGraphCache
+
+    raise BypassFxGraphCache("not this one")
