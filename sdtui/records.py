@@ -126,8 +126,38 @@ class RunRecord:
         """Returns which of a cell's processes the last sitting still has to run, by number; empty without a sitting.
 
         None of them, once one has ended otherwise than ok in this sitting, or did in an earlier one with a status that
-        is not run again. A process that was measured elsewhere (see `measured_elsewhere`) does not count.
+        is not run again, nor of a cell that is left out (see `why_left_out`). A process that was measured elsewhere
+        (see `measured_elsewhere`) does not count.
         """
+        return () if self.why_left_out(cell) else self._left_of(cell)
+
+    def why_left_out(self, cell: CellRecord, asked: bool | None = None) -> str:
+        """Says why a cell is not run: ``batch size 4 ran out of memory``; empty where it is, or has a process ended ok.
+
+        That was a cell of the same pipeline, mode and environment with a smaller batch, whose stages are all among this
+        one's (IF has three at batch size 1 alone), and which this sitting does not run again.
+
+        Args:
+            cell: Of this run.
+            asked: Whether such cells are to be left out; ``None`` is as the last sitting was asked.
+        """
+        if asked is None:
+            asked = bool(self.sittings and self.sittings[-1].started.flags.get("skip_larger_after_oom"))
+        if not asked or any(each.finished and each.finished.status == "ok" for each in cell.processes):
+            return ""
+        sizes = [each.spec.slot.batch_size for each in self.cells.values() if self._outgrew(each, cell.spec)]
+        return f"batch size {min(sizes)} ran out of memory" if sizes else ""
+
+    def _outgrew(self, smaller: CellRecord, larger: Cell) -> bool:
+        """Whether a cell ran out of memory for good, and another needs more in any case."""
+        slot, size = smaller.spec.slot, larger.slot.batch_size
+        if size <= slot.batch_size or replace(slot, batch_size=size) != larger.slot:
+            return False
+        ending, stages = self.ending_of(smaller), {stage.name for stage in larger.stages}
+        ended = ending is not None and ending.status == "oom" and not self._left_of(smaller)
+        return ended and all(stage.name in stages for stage in smaller.spec.stages)
+
+    def _left_of(self, cell: CellRecord) -> tuple[int, ...]:
         if not self.sittings:
             return ()
         now = self.sittings[-1].started

@@ -36,6 +36,7 @@ def write(cell: Cell, device: str) -> str:
         *needs.definitions,
         "",
         *_globals(cell),
+        *_limit(cell),
     ]
     for stage in cell.stages:
         lines += ["", *_stage(cell, stage)]
@@ -95,6 +96,15 @@ def _globals(cell: Cell) -> list[str]:
     if mode.cudnn_benchmark is not None:
         lines.append(f"torch.backends.cudnn.benchmark = {mode.cudnn_benchmark}")
     return lines
+
+
+def _limit(cell: Cell) -> list[str]:
+    if cell.vram_limit_bytes is None:
+        return []
+    return [
+        "TOTAL = torch.cuda.get_device_properties(DEVICE).total_memory",
+        f"torch.cuda.set_per_process_memory_fraction(min(1.0, {cell.vram_limit_bytes} / TOTAL), DEVICE)",
+    ]
 
 
 def _stage(cell: Cell, stage: Stage) -> list[str]:

@@ -79,7 +79,7 @@ def prepare_resume(folder: Path, retry: str | None, force: bool) -> list[str] | 
         raise UserError(f"run {folder.name}: {error}") from error
     if not force:
         refuse_differences(record, sitting)
-    ended = endings(record)
+    ended = endings(record, sitting.skip_larger_after_oom)
     if ended and not {None, "cancelled", *statuses} & {*ended}:
         return None
     arguments = ["--retry", ",".join(statuses)] if statuses else []
@@ -112,10 +112,15 @@ def start_detached(folder: Path, arguments: Sequence[str]) -> None:
         raise StartError(f"run {folder.name}: {last_words(folder)}")
 
 
-def endings(record: RunRecord) -> list[Status | None]:
-    """Returns how each cell ended; ``None`` where it has no result, or not of every process."""
-    found = [record.ending_of(cell) for cell in record.cells.values()]
-    return [ending.status if ending else None for ending in found]
+def endings(record: RunRecord, leave_out: bool | None = None) -> list[Status | None]:
+    """Returns how each cell ended; ``None`` where it has no result, or not of every process.
+
+    Cells without a result that are not to be run count for nothing; ``leave_out`` as of `RunRecord.why_left_out`.
+    """
+    found = [(cell, record.ending_of(cell)) for cell in record.cells.values()]
+    statuses = [(cell, ending.status if ending else None) for cell, ending in found]
+    open_ = (None, "cancelled")
+    return [status for cell, status in statuses if status not in open_ or not record.why_left_out(cell, leave_out)]
 
 
 def last_words(folder: Path) -> str:

@@ -14,6 +14,7 @@ from sdtui.catalog.schema import ComponentTable, InputTable, PipelineTable, Stag
 from sdtui.model.cell import Cell, Component, Dtype, Input, Mode, Slot, Stage, cell_id
 from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
+from sdtui.model.sizes import allocator_limited
 
 DOCS_CALLS = 3
 _SHARD = r"(?:-\d+-of-\d+)?"
@@ -54,7 +55,14 @@ def _cells(plan: Plan, catalog: Catalog) -> Iterator[Cell]:
 def _cell(plan: Plan, slot: Slot, pipeline: PipelineTable, mode: Mode, stages: tuple[Stage, ...]) -> Cell:
     dtype = mode.dtype or plan.dtype or default_dtype(plan.device)
     identity = cell_id(
-        slot, mode=mode, scale=plan.scale, calls=plan.calls, dtype=dtype, weights=plan.weights, stages=stages
+        slot,
+        mode=mode,
+        scale=plan.scale,
+        calls=plan.calls,
+        dtype=dtype,
+        weights=plan.weights,
+        stages=stages,
+        vram_limit_bytes=plan.vram_limit,
     )
     return Cell(
         id=identity,
@@ -69,6 +77,7 @@ def _cell(plan: Plan, slot: Slot, pipeline: PipelineTable, mode: Mode, stages: t
         prompt=pipeline.prompt if plan.prompt is None else plan.prompt,
         stages=stages,
         variant=_variant(plan, pipeline, mode),
+        vram_limit_bytes=plan.vram_limit,
     )
 
 
@@ -89,6 +98,8 @@ def _variant(plan: Plan, pipeline: PipelineTable, mode: Mode) -> str:
     if plan.weights != "random":
         name = Path(plan.weights).name if plan.weights.startswith("/") else plan.weights
         words.append("published weights" if name == "published" else f"weights {name}")
+    if plan.vram_limit is not None:
+        words.append(allocator_limited(plan.vram_limit))
     return ", ".join(words)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sdtui.catalog.toml_files import write_toml
 from sdtui.model.plan import Plan
+from sdtui.model.sizes import size_text
 
 _KEYS = (
     "pipelines",
@@ -42,7 +43,9 @@ def plan_to_toml(plan: Plan, file: str = "plan.toml") -> str:
         file: Name of the file that will hold it, for the comment that says how to run it.
     """
     table: dict[str, Any] = {key: getattr(plan, key) for key in _KEYS if getattr(plan, key) is not None}
-    table.update({key: True for key in ("cold", "trace") if getattr(plan, key)})
+    if plan.vram_limit is not None:
+        table["vram_limit"] = size_text(plan.vram_limit)
+    table.update({key: True for key in ("cold", "trace", "skip_larger_after_oom") if getattr(plan, key)})
     if plan.processes > 1:
         table["processes"] = plan.processes
     if plan.timeouts:

@@ -40,6 +40,8 @@ FLAGS = {
     "precision": "--precision",
     "max_calls": "--max-calls",
     "max_seconds": "--max-seconds",
+    "vram_limit": "--vram-limit",
+    "skip_larger_after_oom": "--skip-larger-after-oom",
 }
 """The flag of each plan key that has one."""
 
@@ -92,6 +94,7 @@ def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, A
     asked = _with_limits(asked)
     if not gpu_available:
         _check_device(asked, None if source in catalog.presets else source)
+    _check_vram_limit(asked)
     plan = _with_definitions(catalog, asked)
     _check_slots(plan, asked.origins)
     return plan
@@ -265,6 +268,13 @@ def _check_device(asked: PartialPlan, plan_file: str | None) -> None:
     if full:
         problem = "full scale needs a GPU, and there is no usable one here"
         raise UserError(f"{origins['scale']}: {problem}; try --scale tiny --device cpu")
+
+
+def _check_vram_limit(asked: PartialPlan) -> None:
+    if asked.values.get("vram_limit") is not None and asked.values["device"] == "cpu":
+        raise UserError(
+            f"{asked.origins['vram_limit']}: limits torch's allocator on a GPU, and the device is cpu; leave it out"
+        )
 
 
 def _with_definitions(catalog: Catalog, asked: PartialPlan) -> Plan:

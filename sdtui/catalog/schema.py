@@ -11,6 +11,7 @@ from sdtui.model.cell import AttentionProcessor, Dtype, InputSource, MemoryForma
 from sdtui.model.precision import FEWEST_MEASURED
 from sdtui.model.results import Phase
 from sdtui.model.shares import parse_share
+from sdtui.model.sizes import parse_size
 
 Positive = Annotated[int, Limits(least=1)]
 Pixels = Annotated[int, Limits(least=8, multiple=8)]
@@ -31,6 +32,13 @@ def _share(value: Any) -> float:
     if not isinstance(share, float) or not 0 < share < 1:
         raise ValueError("is no share between 0% and 100%; write it as 1% or 0.01")
     return share
+
+
+def _size(value: Any) -> int:
+    size = parse_size(value) if isinstance(value, str) else None
+    if size is None:
+        raise ValueError("is no size of memory; write it such as 15GiB, in GiB, MiB, GB or MB")
+    return size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +184,8 @@ class PlanKeys:
     precision: Annotated[float, Limits(before=_share)] | None = None
     max_calls: Annotated[int, Limits(least=FEWEST_MEASURED + 1)] | None = None
     max_seconds: Seconds | None = None
+    vram_limit: Annotated[int, Limits(before=_size)] | None = None
+    skip_larger_after_oom: bool | None = None
     timeouts: dict[Phase, Seconds] | None = None
 
 

@@ -69,6 +69,14 @@ def run(
         str | None,
         typer.Option("--max-seconds", metavar="S", help="Measure at most so long per process; else 120 s."),
     ] = None,
+    vram_limit: Annotated[
+        str | None,
+        typer.Option("--vram-limit", metavar="SIZE", help="Let torch's allocator take so much VRAM, such as 15GiB."),
+    ] = None,
+    skip_larger_after_oom: Annotated[
+        bool | None,
+        typer.Option("--skip-larger-after-oom", help="Leave out larger batches of what ran out of memory."),
+    ] = None,
     scale: Annotated[
         str | None,
         typer.Option("--scale", metavar="full|tiny", help="Take full size, or a few channels, which needs no GPU."),
@@ -107,6 +115,8 @@ def run(
         "precision": precision,
         "max_calls": number(max_calls),
         "max_seconds": number(max_seconds),
+        "vram_limit": vram_limit,
+        "skip_larger_after_oom": skip_larger_after_oom,
         "scale": scale,
         "weights": weights,
         "device": device,

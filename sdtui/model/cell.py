@@ -182,6 +182,7 @@ class Cell:
         weights: ``random``, a hub id or a folder.
         seed: Of weights and latents. Does not change the work, nor the id.
         variant: What differs from the docs protocol, in words, such as ``20 steps``; empty where nothing does.
+        vram_limit_bytes: What torch's allocator may take of the GPU's memory; ``None`` lets it take all.
     """
 
     id: str
@@ -196,6 +197,7 @@ class Cell:
     prompt: str
     stages: tuple[Stage, ...]
     variant: str = ""
+    vram_limit_bytes: int | None = None
 
     def without_configs(self) -> Cell:
         """Returns the cell as events carry it: component configs left out."""
@@ -209,20 +211,30 @@ def weights_kind(weights: str) -> str:
 
 
 def cell_id(
-    slot: Slot, *, mode: Mode, scale: Scale, calls: int, dtype: Dtype, weights: str, stages: tuple[Stage, ...]
+    slot: Slot,
+    *,
+    mode: Mode,
+    scale: Scale,
+    calls: int,
+    dtype: Dtype,
+    weights: str,
+    stages: tuple[Stage, ...],
+    vram_limit_bytes: int | None = None,
 ) -> str:
     """Returns the id that results merge and compare by.
 
     The hash covers the resolved mode options (not the mode's name, label or description), scale, calls, dtype,
-    weights kind and every stage (wiring, steps, size, guidance, arguments, component configs): what changes the
-    work. Seed, prompt, device and torch version do not enter.
+    weights kind, every stage (wiring, steps, size, guidance, arguments, component configs) and a limit of the
+    allocator: what changes the work, or what it can come to. Seed, prompt, device and torch version do not enter.
 
     A field that `Mode`, `CompileOptions`, `Stage`, `Input` or `Component` gains from now on is declared with
     ``field(default=…, metadata=SINCE_FIRST_IDS)``, its default being what was done before it was there: at its default
-    it stays out of the hash, so that the ids of earlier results stand.
+    it stays out of the hash, so that the ids of earlier results stand. A limit enters likewise, where there is one.
     """
     options = {key: value for key, value in _encode(mode).items() if key not in ("name", "label", "description")}
     options["dtype"] = dtype
+    if vram_limit_bytes is not None:
+        options["vram_limit_bytes"] = vram_limit_bytes
     wiring = [_work_of(stage) for stage in stages]
     work = [options, scale, calls, dtype, weights_kind(weights), wiring]
     digest = hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:8]

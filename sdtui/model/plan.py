@@ -27,6 +27,9 @@ class Plan:
             ``None`` makes ``calls`` calls.
         max_calls: Calls after which they end in any case; given where ``precision`` is.
         max_seconds: Of measured calls, likewise.
+        vram_limit: Bytes that torch's allocator may take of the GPU's memory; ``None`` lets it take all.
+        skip_larger_after_oom: Once a cell ran out of memory, leave out those of its pipeline, mode and environment with
+            larger batches; see `sdtui.records.RunRecord.ruled_out_by`.
         timeouts: Longest silence of a worker by phase, in seconds; phases that are left out keep sdtui's own.
         mode_definitions: Modes of the person's own, by name: TOML tables of the catalog's schema.
         pipeline_definitions: Pipelines of the person's own, likewise.
@@ -53,6 +56,8 @@ class Plan:
     precision: float | None = None
     max_calls: int | None = None
     max_seconds: float | None = None
+    vram_limit: int | None = None
+    skip_larger_after_oom: bool = False
     timeouts: Mapping[Phase, float] = field(default_factory=dict)
     mode_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pipeline_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -107,7 +107,7 @@ def _cell_values(result: Result) -> list[Any]:
         finished.status if finished else None,
         finished.phase if finished else None,
         finished.call if finished else None,
-        finished.reason if finished else None,
+        result.reason,
         summary.gpu_utilisation_percent,
         summary.cpu_percent,
         summary.peak_vram_mib,

@@ -116,7 +116,7 @@ def _entry(entry: Entry, footnotes: Footnotes) -> str:
 def _note(result: Result) -> str:
     """Says why a cell did not end ok, or what makes its figures less sure."""
     if result.status != "ok" and not result.is_partial:
-        return result.reason
+        return f"not run: {result.reason}" if result.status is None and result.reason else result.reason
     doubts = (processes.partial(result), result.reason, precision.unmet(result), *map(str, result.flags))
     return "; ".join(filter(None, doubts))
 

@@ -69,8 +69,8 @@ class Result:
 
     @property
     def reason(self) -> str:
-        """Why it did not end ok; empty where there is nothing to say."""
-        return self.ending.reason if self.ending else ""
+        """Why it did not end ok, or is not run; empty where there is nothing to say."""
+        return self.ending.reason if self.ending else self.run.why_left_out(self.record)
 
     @cached_property
     def processes(self) -> tuple[Process, ...]:

@@ -69,6 +69,10 @@ _WARMTH = (
     "compiled, else `partly warm`: kernels, autotuning results and checks of the compiler may have been found though a "
     "graph was not."
 )
+_LIMITED = (
+    "`allocator limited to …` caps what torch's allocator takes of the GPU's memory, and beyond it torch runs out of "
+    "memory as on a full GPU. What CUDA takes for itself comes on top: a GPU with so much memory holds less."
+)
 _OUTCOMES = (
     "`OOM` is out of memory while loading or in the first call, `OOM after warmup` in the second, `OOM after 2nd "
     "iteration` in the third; `❌` is a mode that the pipeline cannot run there; `–` is not run, cancelled, or in no "
@@ -121,6 +125,7 @@ def _general(results: Sequence[Result]) -> list[str]:
         ("if-cascade" in pipelines, _CASCADE),
         (any(spec.scale == "tiny" for spec in specs), _TINY),
         (any(spec.variant for spec in specs), _VARIANT),
+        (any(spec.vram_limit_bytes is not None for spec in specs), _LIMITED),
         (several, processes.NOTE),
         (asked, precision.NOTE),
         (any(precision.pooled(result) for result in results), precision.SEVERAL),

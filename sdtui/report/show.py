@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from sdtui.model.codec import encode
+from sdtui.model.sizes import allocator_limited
 from sdtui.records import RunRecord
 from sdtui.report import precision, processes, text
 from sdtui.report.detail import ending
@@ -22,10 +23,11 @@ def show_text(record: RunRecord, state: str) -> str:
     """
     results = results_of(record)
     devices = dict.fromkeys(sitting.started.machine.device_name for sitting in record.sittings)
+    limits = filter(None, dict.fromkeys(allocator_limited(result.spec.vram_limit_bytes) for result in results))
     lines = [
         f"run       {record.id}",
         f"state     {state}",
-        f"device    {', '.join(devices) or text.NOT_AVAILABLE}",
+        f"device    {', '.join([*(devices or [text.NOT_AVAILABLE]), *limits])}",
         *(f"sitting   {line}" for line in _sittings(record)),
         f"cells     {_counts(results)}",
         "",
@@ -125,6 +127,7 @@ def _cell(result: Result, state: str) -> dict[str, Any]:
     return {
         "id": result.spec.id,
         "slot": encode(result.spec.slot),
+        "variant": result.spec.variant,
         "status": result.status,
         "progress": _progress(result, state),
         "phase": finished.phase if finished else None,

@@ -12,9 +12,11 @@ from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
+from sdtui.model.machine import Gpu
 from sdtui.model.plan import Plan
 from sdtui.model.precision import PrecisionRule
 from sdtui.model.results import Status
+from sdtui.model.sizes import size_text
 from sdtui.records import MEASURED_WITH, RunRecord
 from sdtui.supervisor import limits
 from sdtui.supervisor.sitting import Sitting
@@ -37,14 +39,15 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
     """Resolves a plan's cells, device and environments.
 
     Raises:
-        UserError: The device is not there, an environment does not work, no cell comes of the plan, or the file of
-            the device's measured matrix rates is damaged.
+        UserError: The device is not there or has less memory than the limit, an environment does not work, no cell
+            comes of the plan, or the file of the device's measured matrix rates is damaged.
     """
     cells = expand(plan, load_catalog(settings.config_dir()))
     _refuse_folders_without_weights(cells)
     device = resolve_device(plan.device, os.environ)
     interpreters = environments.resolve(plan.environments, settings.load())
     environments.refuse_unusable(interpreters)
+    _refuse_too_large_a_limit(plan.vram_limit, device.gpu)
     machine = describe_machine(device.gpu)
     return Sitting(
         cells=cells,
@@ -58,8 +61,16 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         trace=plan.trace,
         processes=plan.processes,
         precision=_rule(plan),
+        skip_larger_after_oom=plan.skip_larger_after_oom,
         silence_s={**limits.SILENCE_S, **plan.timeouts},
     )
+
+
+def _refuse_too_large_a_limit(limit: int | None, gpu: Gpu | None) -> None:
+    memory_mib = gpu.memory_mib if gpu else None
+    if limit is not None and memory_mib is not None and limit > memory_mib * 2**20:
+        has = f"the GPU has {memory_mib / 1024:.1f} GiB"
+        raise UserError(f"vram_limit: {size_text(limit)} limits nothing, since {has}; write less, or leave it out")
 
 
 def _rule(plan: Plan) -> PrecisionRule | None:

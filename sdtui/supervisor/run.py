@@ -133,8 +133,7 @@ class _Held:
                 self._append(CellQueued(cell.id, cell.without_configs()))
         self._check_outputs()
         self._journal.sync()
-        due = [record for record in map(self._record_of, self._sitting.cells) if self._record.due(record)]
-        if due:
+        if due := self._due():
             self._say_what_starts_anew(due)
             with self._device() as held:
                 if held:
@@ -175,6 +174,7 @@ class _Held:
                 "retry": sorted(sitting.retry),
                 "cold": sitting.cold,
                 "trace": sitting.trace,
+                "skip_larger_after_oom": sitting.skip_larger_after_oom,
                 "variables": self._variables(),
             },
             processes=sitting.processes,
@@ -246,6 +246,16 @@ class _Held:
         if left and self._sitting.processes > 1:
             why = "were measured on another device or with other versions, and do not count"
             self._append(Log(f"begun anew, since their earlier processes {why}: {', '.join(left)}", "warning"))
+
+    def _say_what_is_left_out(self, due: Sequence[CellRecord]) -> None:
+        """Names those of the cells that were due, of which the one that just ended has left nothing to run."""
+        why = {cell.spec.id: self._record.why_left_out(cell) for cell in due}
+        names = [name for name in why if why[name]]
+        if names:
+            self._append(Log(f"not run, since {why[names[0]]}: {', '.join(names)}"))
+
+    def _due(self) -> list[CellRecord]:
+        return [record for record in map(self._record_of, self._sitting.cells) if self._record.due(record)]
 
     def _record_of(self, cell: Cell) -> CellRecord:
         return self._record.cells[cell.id]
@@ -330,7 +340,9 @@ class _Held:
             shutil.rmtree(self._cache)
 
     def _end(self, ending: CellFinished, t: float | None = None) -> None:
+        due = self._due()
         self._append(ending, t)
+        self._say_what_is_left_out([cell for cell in due if cell.spec.id != ending.cell])
         self._check_outputs(ending.cell)
         self._journal.sync()
 

@@ -26,6 +26,7 @@ class Sitting:
         trace: Make one more call per cell under torch.profiler.
         processes: How many fresh processes each cell is measured in.
         precision: Decides how often cells are called; ``None`` where their number of calls does.
+        skip_larger_after_oom: Leave out cells that are larger than one that ran out of memory.
         silence_s: Longest silence of a worker by phase, in seconds.
     """
 
@@ -40,4 +41,5 @@ class Sitting:
     trace: bool = False
     processes: int = 1
     precision: PrecisionRule | None = None
+    skip_larger_after_oom: bool = False
     silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sdtui.model.events import CallFinished
 from sdtui.model.results import PHASES, StageSummary
+from sdtui.model.sizes import allocator_limited
 from sdtui.report import precision, processes, text
 from sdtui.report.detail import ending
 from sdtui.report.merge import Result
@@ -70,8 +71,9 @@ def _where(result: Result) -> str:
 def _work(result: Result) -> str:
     spec = result.spec
     stages = " / ".join(f"{stage.steps} steps of {stage.width}×{stage.height}" for stage in spec.stages)
-    scale = ["tiny scale"] if spec.scale == "tiny" else []
-    return _GAP.join([stages, f"{spec.calls} calls", spec.dtype, f"{spec.weights} weights", *scale])
+    scale = "tiny scale" if spec.scale == "tiny" else ""
+    words = [stages, f"{spec.calls} calls", spec.dtype, f"{spec.weights} weights"]
+    return _GAP.join(filter(None, [*words, allocator_limited(spec.vram_limit_bytes), scale]))
 
 
 # ------------------------------------------------------------------------------------------------------- figures

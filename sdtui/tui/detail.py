@@ -10,6 +10,7 @@ from sdtui.catalog.reference import load_reference
 from sdtui.check import Check
 from sdtui.model.cell import Cell, Slot, Stage
 from sdtui.model.results import CellSummary, StageSummary
+from sdtui.model.sizes import allocator_limited
 from sdtui.report import text
 from sdtui.report.page import departure, page_columns
 from sdtui.tui.board import FLAG, speed_up
@@ -100,7 +101,7 @@ def _outcome(
     compared: Sequence[str],
 ) -> Iterator[Entry]:
     if view.state != "finished":
-        yield Entry("state", view.text or "queued")
+        yield Entry("state", ": ".join(filter(None, (view.text or "queued", view.reason))))
         return
     if view.status != "ok":
         yield Entry(view.status or "ended", _why(view), "wrong")
@@ -178,15 +179,14 @@ def _stage(cell: Cell, stage: Stage, measured: StageSummary | None) -> list[str]
 
 
 def _work(cell: Cell, torch: str | None) -> Iterator[Entry]:
-    words = cell.mode.description or cell.mode.label
-    yield Entry("mode", words, "label")
+    yield Entry("mode", cell.mode.description or cell.mode.label, "label")
     weights = "random weights" if cell.weights == "random" else f"weights {cell.weights}"
     calls = f"{cell.calls} {'call' if cell.calls == 1 else 'calls'}"
     scale = "" if cell.scale == "full" else "tiny scale: says nothing about speed"
     guidance = "guidance " + " / ".join(f"{stage.guidance:g}" for stage in cell.stages)
-    yield Entry(
-        "work", listed([calls, guidance, cell.dtype, weights, f"torch {torch}" if torch else "", scale]), "label"
-    )
+    limit = allocator_limited(cell.vram_limit_bytes)
+    words = [calls, guidance, cell.dtype, weights, f"torch {torch}" if torch else "", limit, scale]
+    yield Entry("work", listed(words), "label")
 
 
 # ---------------------------------------------------------------------------------------------- doubts and evidence

@@ -11,6 +11,7 @@ from sdtui.catalog.expand import default_dtype
 from sdtui.catalog.plans import FLAGS, number, read_flags, resolve_plan
 from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
+from sdtui.model.sizes import size_text
 from sdtui.tui.draft import AXES, Draft, shown_plan
 from sdtui.tui.form import Item, Kind, Section
 
@@ -48,6 +49,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
         Field("guidance", "guidance", "1 and less leave it out"),
         Field("seed", "seed", "of weights and latents"),
         Field("prompt", "prompt", "the text that is encoded"),
+        Field("vram_limit", "VRAM limit", "of torch's allocator, as in 15GiB"),
     ),
     "How often": (
         Field("calls", "calls", "of which the last one counts"),
@@ -57,6 +59,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
         Field("processes", "processes", "fresh ones for each cell"),
         Field("cold", "cold", "empty the compile cache first", ("off", "on")),
         Field("trace", "trace", "one more call, under a profiler", ("off", "on")),
+        Field("skip_larger_after_oom", "stop at OOM", "leave out larger batches after it", ("off", "on")),
     ),
 }
 """Options by heading, in the order in which they are asked."""
@@ -65,6 +68,7 @@ FIELDS = {field.key: field for fields in GROUPS.values() for field in fields}
 LISTS = ("modes", "environments")
 """Keys whose names are ticked."""
 
+_SWITCHES = ("cold", "trace", "skip_larger_after_oom")
 _NUMBERS = ("steps", "size", "guidance", "seed", "calls", "max_calls", "max_seconds", "processes")
 _SWITCH = {"off": False, "on": True}
 _UNSET = {
@@ -75,6 +79,7 @@ _UNSET = {
     "precision": "none",
     "max_calls": "none",
     "max_seconds": "none",
+    "vram_limit": "none",
 }
 
 
@@ -182,8 +187,10 @@ def as_text(key: str, value: Any) -> str:
     """Writes a value of a plan as one would type it; empty for none."""
     if value is None:
         return ""
-    if key in ("cold", "trace"):
+    if key in _SWITCHES:
         return "on" if value else "off"
+    if key == "vram_limit" and isinstance(value, int):
+        return size_text(value)
     if key == "precision" and isinstance(value, float):
         return f"{100 * value:g}%"
     if isinstance(value, (list, tuple)):
@@ -202,7 +209,7 @@ def _value(key: str, typed: str | tuple[str, ...]) -> Any:
         return None
     if key in _NUMBERS:
         return number(text)
-    return _SWITCH.get(text, text) if key in ("cold", "trace") else text
+    return _SWITCH.get(text, text) if key in _SWITCHES else text
 
 
 def _begun(draft: Draft) -> Plan:

@@ -30,7 +30,7 @@ class CellView:
         loop_s: Seconds of the denoising loops of one call, all stages: what speed-ups are ratios of; ``None`` where
             not every stage has a figure.
         ended: Where it ended, such as ``oom in measure, call 2``; empty while it runs.
-        reason: Why it did not end ok, in one line.
+        reason: Why it did not end ok or is not run, in one line.
         flags: What makes its figures less sure.
         summary: Its figures; ``None`` while it has no ending.
         check: Of its output; ``None`` of ``no-compile`` itself, and where it was not judged.

@@ -135,7 +135,8 @@ class RunReducer:
         record = self.record.cells[cell]
         if live is not None and live.cell == cell:
             return CellView(record.spec, "running", _progress_words(live), run=self.record.path)
-        return self._cells.get(cell) or CellView(record.spec, "queued", left)
+        why = self.record.why_left_out(record)
+        return self._cells.get(cell) or CellView(record.spec, "queued", "not run" if why else left, reason=why)
 
     def _message(self, done: int, total: int) -> str:
         sitting = self.record.sittings[-1] if self.record.sittings else None

@@ -15,6 +15,7 @@ from sdtui.model.events import CallFinished, CellFinished, CellPhase, Log, Stage
 from sdtui.model.job import Job
 from sdtui.model.results import Phase
 from sdtui.worker import options, outputs
+from sdtui.worker.allocator import limit_allocator
 from sdtui.worker.build import build
 from sdtui.worker.call import arguments
 from sdtui.worker.clock import Clock, clock_for
@@ -85,6 +86,8 @@ class _Measurement:
 
     def run(self) -> tuple[tuple[StageTrace, ...], dict[str, float]]:
         options.apply_global(self._cell.mode, self._job.device)
+        if self._cell.vram_limit_bytes is not None:
+            limit_allocator(self._cell.vram_limit_bytes, self._job.device)
         stages = [self._load(stage) for stage in self._cell.stages]
         call = 0
         while call < self._cell.calls or self._control.more():

@@ -42,6 +42,7 @@ PLANS = {
     "shipped.toml": b'modes = ["compile"]\n[mode.compile]\nfuse_qkv = true\n',
     "precise.toml": b"precision = 1\n",
     "limits.toml": b"max_seconds = 30.0\n",
+    "limit.toml": b"vram_limit = 15\n",
     "environment.toml": b'environments = ["nightly"]\n',
 }
 PIPELINES = "if, if-cascade, sd-controlnet, sd-img2img, sd-inpaint, sd-txt2img"
@@ -58,6 +59,7 @@ OUTSIDE = (
     "--slot: 'if.no-compile.current.b1' is outside the plan's pipelines, modes, environments and batch_sizes; did you "
     "mean 'if.compile.current.b1'?"
 )
+NO_SIZE = "is no size of memory; write it such as 15GiB, in GiB, MiB, GB or MB"
 PAGE = "A100, V100, T4, RTX 3090, RTX 4090"
 NO_GPU = "there is no usable GPU here; try --scale tiny --device cpu"
 
@@ -140,6 +142,13 @@ IN_A_FLAG = [
     Case("--precision 1% --max-calls x", '--max-calls: "x" is no whole number'),
     Case("--precision 1% --max-seconds 0", "--max-seconds: 0 is too small; the least is 1"),
     Case("--calls 9 --precision 1% --max-calls 8", "--max-calls: 8 is less than the 9 calls made in any case"),
+    Case("--vram-limit 15", f'--vram-limit: "15" {NO_SIZE}'),
+    Case("--vram-limit 15G", f'--vram-limit: "15G" {NO_SIZE}'),
+    Case("limit.toml", f"limit.toml: vram_limit: 15 {NO_SIZE}"),
+    Case(
+        f"--vram-limit 15GiB {ON_CPU}",
+        "--vram-limit: limits torch's allocator on a GPU, and the device is cpu; leave it out",
+    ),
     Case("--size 100", "--size: 100 is no multiple of 8; did you mean 96?"),
     Case("--guidance x", '--guidance: "x" is no number'),
     Case("--guidance nan", "--guidance: NaN is no finite number"),

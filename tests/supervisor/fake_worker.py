@@ -137,6 +137,11 @@ class Misbehaviour:
         """Keeps an output as a real worker does; every mode's differs alike from no-compile's."""
         keep(self.job, 0.0 if self.job.cell.mode.name == "no-compile" else 0.5)
 
+    def oom(self):
+        self.emitter.emit(CellFinished(self.cell, "oom", "measure", 2, "CUDA out of memory. Tried to allocate 2 GiB."))
+        self.emitter.flush()
+        sys.exit(0)
+
     def finish(self):
         self.emitter.emit(CellFinished(self.cell, "ok", "measure", 2))
         self.emitter.flush()

@@ -65,6 +65,16 @@ def test_a_square_that_was_not_measured_says_what_it_would_measure() -> None:
     }
 
 
+def test_a_limit_of_the_allocator_and_why_a_square_is_not_run_are_told() -> None:
+    limited = DOCS.with_options({"vram_limit": "15GiB"})
+    slot = Slot("sd-txt2img", "compile", "current", 16)
+    view = CellView(limited.cells[slot], "queued", "not run", reason="batch size 4 ran out of memory")
+    told = _told(limited, slot, {view.id: view})
+    assert "torch 2.11.0 · allocator limited to 15 GiB" in told["work"]
+    assert told["state"] == "not run: batch size 4 ran out of memory"
+    assert view.id not in {cell.id for cell in DOCS.cells.values()}
+
+
 def test_if_has_three_stages_and_at_larger_batch_sizes_one() -> None:
     told = _told(DOCS, Slot("if", "no-compile", "current", 1))
     assert [told[f"stage {name}"] for name in ("I", "II", "III")] == [

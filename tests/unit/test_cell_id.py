@@ -24,7 +24,7 @@ def cell(pipeline: str = "sd-img2img", mode: str = "compile", **flags: Any) -> C
 
 def identity(base: Cell, **changes: Any) -> str:
     """Returns the id that the cell would have with other values."""
-    keys = ("slot", "mode", "scale", "calls", "dtype", "weights", "stages")
+    keys = ("slot", "mode", "scale", "calls", "dtype", "weights", "stages", "vram_limit_bytes")
     return cell_id(**{key: changes.get(key, getattr(base, key)) for key in keys})
 
 
@@ -200,6 +200,13 @@ def test_a_field_of_a_later_release_deep_in_a_stage_changes_the_id_only_where_it
     )
     assert identity(BASE, stages=one) == BASE.id
     assert identity(BASE, stages=many) != BASE.id
+
+
+def test_what_a_limit_of_the_allocator_leaves_never_meets_what_was_measured_without_one() -> None:
+    limits = ("15GiB", "15360 MiB", "15GB", "16GiB")
+    without, same, decimal, larger = (cell(vram_limit=limit) for limit in limits)
+    assert without.id == same.id == identity(without)
+    assert len({BASE.id, without.id, decimal.id, larger.id}) == 4
 
 
 def test_events_leave_out_configs_and_keep_the_id() -> None:

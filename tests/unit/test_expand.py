@@ -165,6 +165,8 @@ def test_dtype_is_the_modes_then_the_plans_then_the_devices():
         ({"weights": "published"}, "published weights"),
         ({"weights": "owner/name"}, "weights owner/name"),
         ({"prompt": "another", "seed": 7}, ""),
+        ({"vram_limit": "15GiB"}, "allocator limited to 15 GiB"),
+        ({"skip_larger_after_oom": True}, ""),
         ({"steps": 20, "size": 768, "calls": 5}, "20 steps, 768 px, 5 calls"),
     ],
 )

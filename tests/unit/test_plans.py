@@ -164,6 +164,8 @@ def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
         trace=True,
         precision="1%",
         processes=2,
+        vram_limit="15GiB",
+        skip_larger_after_oom=True,
     )
     assert set(tomllib.loads(plan_to_toml(plan))) == keys
 
@@ -177,6 +179,21 @@ def test_a_precision_has_limits_and_is_written_again(write, text):
     assert resolve(write(plan_to_toml(least))).precision == least.precision == 1e-8
     assert resolve(write(f"precision = {text}\ncalls = 60\n")).max_calls == 60
     assert resolve(write(f"precision = {text}\nmax_calls = 9\n"), max_seconds=7).max_calls == 9
+
+
+def test_a_vram_limit_is_written_again(write):
+    plan = resolve(write('vram_limit = "15360MiB"\n'))
+    assert plan.vram_limit == 15 * 2**30
+    assert 'vram_limit = "15 GiB"\n' in plan_to_toml(plan)
+    assert resolve(write(plan_to_toml(plan))) == plan
+
+
+def test_a_vram_limit_needs_a_gpu(write):
+    limits = "limits torch's allocator on a GPU, and the device is cpu; leave it out"
+    on_cpu = {"scale": "tiny", "device": "cpu"}
+    assert complaint(vram_limit="15GiB", **on_cpu) == f"--vram-limit: {limits}"
+    path = write('vram_limit = "15 GiB"\n')
+    assert complaint(path, **on_cpu) == f"{path}: vram_limit: {limits}"
 
 
 def test_a_precision_does_not_enter_a_cells_id():

@@ -1,8 +1,15 @@
 """What a cell died of, as status and one line."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
+from sdtui.report import text
 from sdtui.worker import outputs
 from sdtui.worker.build import WeightsError
 from sdtui.worker.options import UnsupportedError
@@ -31,6 +38,16 @@ def test_torchs_own_allocator_says_it_like_that():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
     assert classify(caught.value, "load")[0] == "oom"
+
+
+@pytest.mark.parametrize(("call", "label"), [(1, "OOM after warmup"), (2, "OOM after 2nd iteration")])
+def test_a_later_call_for_which_torch_gets_no_memory_is_labelled_as_on_the_page(call, label, tmp_path):
+    program = [sys.executable, str(Path(__file__).with_name("out_of_memory_cell.py")), str(call), str(tmp_path)]
+    unkept = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # what torch frees goes back to the system
+    ended = json.loads(subprocess.run(program, env=os.environ | unkept, check=True, stdout=subprocess.PIPE).stdout)
+    assert (ended["status"], ended["phase"], ended["call"]) == ("oom", "measure", call + 1)
+    assert "DefaultCPUAllocator: can't allocate memory" in ended["reason"]
+    assert text.outcome(ended["status"], ended["call"], ()) == label
 
 
 def wrapped(error, hide):

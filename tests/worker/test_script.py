@@ -102,6 +102,15 @@ def test_script_applies_what_changes_no_pixel():
         assert {type(processor).__name__ for processor in denoiser.attn_processors.values()} == {"AttnProcessor2_0"}
 
 
+def test_script_limits_the_allocator_as_the_worker_does():
+    keys = {"pipelines": ["sd-txt2img"], "modes": ["no-compile"], "batch_sizes": [1], "vram_limit": "15GiB"}
+    (cell,) = expand(resolve_plan(CATALOG, None, keys, gpu_available=True), CATALOG)
+    lines = script_text.write(cell, "cuda:0").splitlines()
+    at = lines.index("TOTAL = torch.cuda.get_device_properties(DEVICE).total_memory")
+    assert lines[at + 1] == "torch.cuda.set_per_process_memory_fraction(min(1.0, 16106127360 / TOTAL), DEVICE)"
+    assert at < next(number for number, line in enumerate(lines) if line.startswith("pipe = "))
+
+
 def test_compiled_script_compiles_every_denoiser(monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "compile", lambda module, **wish: asked.append((type(module).__name__, wish)) or module)
