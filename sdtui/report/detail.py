@@ -213,13 +213,15 @@ def _compile_caches(result: Result) -> list[CompileCache]:
 def _warmth(result: Result) -> str:
     """Says how warm the cell's first calls compiled, of all stages and processes."""
     told = {
-        (call.compilation.warmth(record.compile_cache) if call.compilation else None) or text.NOT_AVAILABLE
+        call.compilation.warmth(record.compile_cache)
         for record, call in _calls(result)
-        if call.call == 1
+        if call.call == 1 and call.compilation
     }
-    if not _compile_caches(result) or not told:
+    if not told:
         return text.NONE
-    return told.pop() if len(told) == 1 else "partly warm"
+    if None in told:
+        return text.NOT_AVAILABLE
+    return "partly warm" if len(told) > 1 else str(told.pop())
 
 
 def _checks(results: Sequence[Result]) -> _Table:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,6 @@ from sdtui import settings
 from sdtui.model.cell import Cell
 from sdtui.model.events import CompileCache
 from sdtui.model.machine import Interpreter, Machine
-from sdtui.supervisor import limits
 
 INDUCTOR = "TORCHINDUCTOR_CACHE_DIR"
 TRITON = "TRITON_CACHE_DIR"
@@ -70,19 +70,26 @@ def found(cell: Cell, environ: Mapping[str, str]) -> CompileCache | None:
     return CompileCache(named, not any(_holds_something(folder) for folder in (named, environ.get(TRITON)) if folder))
 
 
-def refusal(environ: Mapping[str, str]) -> str:
+def refusal(environ: Mapping[str, str], room: int) -> str:
     """Makes the folders that a worker with these variables compiles into.
 
+    Args:
+        environ: Of the worker.
+        room: What each folder must have free, in bytes.
+
     Returns:
-        What keeps it from writing there, with the folder; empty where nothing does.
+        What keeps the worker from writing there, with the folder; empty where nothing does.
     """
     for folder in filter(None, map(environ.get, (INDUCTOR, TRITON))):
         try:
             os.makedirs(folder, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as file:
-                file.write(os.urandom(limits.FULL_DISK_BYTES))  # not zeros, which a file system may leave out
+                file.write(b"?")
+            free = shutil.disk_usage(folder).free
         except OSError as error:
             return f"{folder}: {error.strerror}"
+        if free < room:
+            return f"{folder}: only {free >> 20} MiB free"
     return ""
 
 

@@ -33,7 +33,7 @@ OUTPUT_BYTES = 1 << 30
 """A worker that prints more than this floods."""
 RESERVE_BYTES = 64 << 10
 """Kept free in the run folder, so that a full disk can still be reported there."""
-FULL_DISK_BYTES = 1 << 20
-"""A disk that does not take so much more is too full to compile on."""
+COMPILE_ROOM_BYTES = 256 << 20
+"""What a cell is given to keep what it compiles; the C++ compiler's message on a full disk names no disk."""
 POLL_S = 1.0
 """How often requests, locks and the heartbeat are looked at."""

@@ -106,7 +106,7 @@ class _Held:
         self._control.clear(lock.path.stat().st_mtime_ns)
         self._reserve = folder / runs.RESERVE
         self._cache = folder / runs.COMPILE_CACHE
-        self._warned: set[str] = set()
+        self._told_of_refusal = False
         self._nvml = open_nvml() if sitting.machine.gpu else None
         self._journal = runs.Journal(folder)
         self._record = runs.read(folder)
@@ -314,7 +314,7 @@ class _Held:
     def _compile_cache(self, cell: Cell, interpreter: Interpreter) -> dict[str, str]:
         """Returns the variables of a cell's compile cache: for a cold start the run's own, emptied.
 
-        What lasts cannot be written on a full or read-only disk; the run's own then serves for the sitting.
+        Where what lasts cannot be written, or has little room and the run's folder has more, the run's own serves.
         """
         if self._sitting.cold:
             self._drop_compile_cache()
@@ -322,18 +322,15 @@ class _Held:
         if not caches.uses(cell):
             return {}
         lasting = caches.unless_named(caches.lasting(interpreter, self._sitting.machine), os.environ)
-        refusal = caches.refusal({**os.environ, **lasting})
+        room = min(limits.COMPILE_ROOM_BYTES, shutil.disk_usage(self._folder).free // 2)
+        refusal = caches.refusal({**os.environ, **lasting}, room)
         if not refusal:
             return lasting
-        self._warn_once(
-            f"compile cache {refusal}; what is compiled is kept in the run's folder while the sitting lasts"
-        )
+        if not self._told_of_refusal:
+            self._told_of_refusal = True
+            instead = "what is compiled is kept in the run's folder while the sitting lasts"
+            self._append(Log(f"compile cache {refusal}; {instead}", "warning"))
         return caches.within(self._cache)
-
-    def _warn_once(self, message: str) -> None:
-        if message not in self._warned:
-            self._warned.add(message)
-            self._append(Log(message, "warning"))
 
     def _drop_compile_cache(self) -> None:
         if self._cache.exists():

@@ -203,7 +203,11 @@ def test_inductor_says_what_it_compiled_and_what_its_cache_held(tmp_path, monkey
     torch._dynamo.reset()
     first, *others = measured(cell_of(mode="compile"), tmp_path).of(CallFinished)
     assert first.compilation.graphs == 1
-    assert first.compilation.cache == "cold"
+    assert first.compilation.warmth(None) == "cold"
     assert first.compilation.seconds > 0
     assert not first.compilation.recompiles
     assert all(call.compilation is None for call in others)
+    torch._dynamo.reset()
+    again, *_ = measured(cell_of(mode="compile"), tmp_path).of(CallFinished)
+    assert again.compilation.warmth(None) == "warm"
+    assert again.compilation.seconds < first.compilation.seconds

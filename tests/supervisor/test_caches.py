@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,7 @@ def test_a_cold_cell_finds_nothing_and_leaves_what_lasts_alone(lab: Lab) -> None
     kept = of_lab(lab) / "inductor" / "ab"
     kept.mkdir(parents=True)
     folder = lab.create(OK, OK, modes=("compile",))
+    (folder / ".compile-cache" / "inductor" / "left by a sitting that was killed").mkdir(parents=True)
     assert lab.run(folder, lab.sitting(folder, cold=True)) == 0
     assert found(folder) == [CompileCache(f"{folder}/.compile-cache/inductor", empty=True)] * 2
     assert list(of_lab(lab).rglob("*")) == [kept.parent, kept]
@@ -130,6 +133,12 @@ def test_a_cache_that_cannot_be_written_is_told_once_and_fails_no_cell(lab: Lab)
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the full device is Linux's")
 def test_a_full_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     variables = caches.within(tmp_path)
-    assert caches.refusal(variables) == ""
+    assert caches.refusal(variables, 1) == ""
     monkeypatch.setattr(caches.tempfile, "TemporaryFile", lambda **_: open("/dev/full", "wb"))
-    assert caches.refusal(variables) == f"{tmp_path}/inductor: No space left on device"
+    assert caches.refusal(variables, 1) == f"{tmp_path}/inductor: No space left on device"
+
+
+def test_a_disk_with_little_room_refuses(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    told = caches.refusal(caches.within(tmp_path), 2 * free)
+    assert re.fullmatch(rf"{tmp_path}/inductor: only \d+ MiB free", told)
