@@ -45,7 +45,7 @@ def plan_to_toml(plan: Plan, file: str = "plan.toml") -> str:
     table: dict[str, Any] = {key: getattr(plan, key) for key in _KEYS if getattr(plan, key) is not None}
     if plan.vram_limit is not None:
         table["vram_limit"] = size_text(plan.vram_limit)
-    table.update({key: True for key in ("cold", "trace", "skip_larger_after_oom") if getattr(plan, key)})
+    table.update({key: True for key in ("cold", "trace", "exclusive", "skip_larger_after_oom") if getattr(plan, key)})
     if plan.processes > 1:
         table["processes"] = plan.processes
     if plan.timeouts:

@@ -36,6 +36,7 @@ FLAGS = {
     "prompt": "--prompt",
     "cold": "--cold",
     "trace": "--trace",
+    "exclusive": "--exclusive",
     "processes": "--processes",
     "precision": "--precision",
     "max_calls": "--max-calls",

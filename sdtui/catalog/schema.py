@@ -180,6 +180,7 @@ class PlanKeys:
     prompt: str | None = None
     cold: bool | None = None
     trace: bool | None = None
+    exclusive: bool | None = None
     processes: Annotated[int, Limits(least=1, most=MOST_PROCESSES)] | None = None
     precision: Annotated[float, Limits(before=_share)] | None = None
     max_calls: Annotated[int, Limits(least=FEWEST_MEASURED + 1)] | None = None

@@ -53,6 +53,10 @@ def run(
     trace: Annotated[
         bool | None, typer.Option("--trace", help="Make one more call per cell, untimed, under torch.profiler.")
     ] = None,
+    exclusive: Annotated[
+        bool | None,
+        typer.Option("--exclusive", help="Let each cell's process import torch itself."),
+    ] = None,
     processes: Annotated[
         str | None, typer.Option("--processes", metavar="N", help="Measure each cell in so many fresh processes.")
     ] = None,
@@ -111,6 +115,7 @@ def run(
         "prompt": prompt,
         "cold": cold,
         "trace": trace,
+        "exclusive": exclusive,
         "processes": number(processes),
         "precision": precision,
         "max_calls": number(max_calls),

@@ -9,6 +9,8 @@ from sdtui.model.cell import Cell
 MORE = b"more\n"
 ENOUGH = b"enough\n"
 """The answers that a worker gets on its control descriptor."""
+READY = b"ready"
+"""What a fork server says once it can fork workers; anything else is why it cannot."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class Plan:
         size: Width and height of the output, in pixels.
         cold: Start every cell with an empty compile cache.
         trace: Make one more call per cell under torch.profiler.
+        exclusive: Start every worker's interpreter anew, instead of forking it from a process that has imported torch.
         processes: Fresh processes that each cell is measured in, one after another, by turns with the other cells.
         precision: Share of the median step within which its interval must lie before the calls end, such as 0.01;
             ``None`` makes ``calls`` calls.
@@ -52,6 +53,7 @@ class Plan:
     prompt: str | None = None
     cold: bool = False
     trace: bool = False
+    exclusive: bool = False
     processes: int = 1
     precision: float | None = None
     max_calls: int | None = None

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO, Any, Protocol
 
 import sdtui
 from sdtui import environments, runs, settings
@@ -54,6 +55,17 @@ _TELLING = (
 _TELLING_FAMILIES = ("CUDNN_", "TORCH_CUDNN_", "TORCHDYNAMO_", "TORCHINDUCTOR_", "TRITON_")
 
 
+class Process(Protocol):
+    """What a supervisor needs of a worker's process, in the manner of `subprocess.Popen`."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    returncode: int | None
+
+    def wait(self) -> int:
+        """Waits for its end and returns its exit status; a signal that killed it, negative."""
+
+
 @dataclass
 class Worker:
     """A launched worker: its process (leader of its own group) and the two descriptors it speaks through.
@@ -65,7 +77,7 @@ class Worker:
         compile_cache: What it found; ``None`` where its cell does not compile.
     """
 
-    process: subprocess.Popen[bytes]
+    process: Process
     events: int
     output: int
     control: int | None = None
@@ -89,15 +101,59 @@ class Worker:
         with contextlib.suppress(BrokenPipeError, BlockingIOError):  # it is gone, or never reads: its own end says so
             os.write(self.control, ENOUGH if enough else MORE)
 
+    def hand_over(self, job: Any) -> None:
+        """Writes what it is to do to its standard input, as a line of JSON."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died before reading: its exit says so
+            self.process.stdin.write(json.dumps(job).encode() + b"\n")
+
     def sweep(self) -> None:
         """Kills the worker and whatever it started in its process group."""
         if self.process.returncode is None:  # the group's id stays taken until its leader is waited for
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # but for one whose fork server is gone
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self) -> int:
         """Sweeps the group and returns the exit status of the worker, as `subprocess` counts."""
         self.sweep()
         return self.process.wait()
+
+
+class Channels:
+    """The pipes between a supervisor and a worker, but for the worker's standard input."""
+
+    def __init__(self, asks: bool) -> None:
+        """Opens them.
+
+        Args:
+            asks: Whether the worker asks, after the cell's calls, if there is another one.
+        """
+        self.events_read, self.events_write = os.pipe()
+        self.output_read, self.output_write = os.pipe()
+        self.control_read: int | None = None
+        self.control_write: int | None = None
+        if asks:
+            self.control_read, self.control_write = os.pipe()
+
+    @property
+    def of_worker(self) -> list[int]:
+        """The worker's ends: of its output, its events and, where it asks, its control."""
+        ends = (self.output_write, self.events_write, self.control_read)
+        return [end for end in ends if end is not None]
+
+    def keep(self, ours: bool) -> None:
+        """Closes the worker's ends here, which it has by now, and, where there is no worker, ``ours``."""
+        others = () if ours else (self.events_read, self.output_read, self.control_write)
+        for end in (*self.of_worker, *others):
+            if end is not None:
+                os.close(end)
+
+    def worker(self, process: Process, compile_cache: CompileCache | None) -> Worker:
+        """Returns the worker at the other ends; arguments as of `Worker`."""
+        for end in (self.events_read, self.output_read, self.control_write):
+            if end is not None:
+                os.set_blocking(end, False)
+        return Worker(process, self.events_read, self.output_read, self.control_write, compile_cache)
 
 
 def worker_path(cache_dir: Path) -> Path:
@@ -138,14 +194,11 @@ def start_worker(
     Raises:
         OSError: The interpreter cannot be started.
     """
-    events_read, events_write = os.pipe()
-    output_read, output_write = os.pipe()
-    control_read, control_write = os.pipe() if asks else (None, None)
-    for_worker = [events_write, *([] if control_read is None else [control_read])]
-    ours = [events_read, output_read, *([] if control_write is None else [control_write])]
-    command = [interpreter.python, "-u", "-m", "sdtui.worker", str(events_write), str(os.getpid())]
     environ = worker_environ(os.environ, job.cell, interpreter, gpu_uuid, cache)
     found = caches.found(job.cell, environ)
+    channels = Channels(asks)
+    command = [interpreter.python, "-u", "-m", "sdtui.worker", str(channels.events_write), str(os.getpid())]
+    process: Process | None = None
     try:
         process = subprocess.Popen(
             command,
@@ -153,22 +206,16 @@ def start_worker(
             cwd=path,
             env=environ,
             stdin=subprocess.PIPE,
-            stdout=output_write,
-            stderr=output_write,
-            pass_fds=for_worker,
+            stdout=channels.output_write,
+            stderr=channels.output_write,
+            pass_fds=channels.of_worker[1:],
             process_group=0,
         )
-    except OSError:
-        for descriptor in ours:
-            os.close(descriptor)
-        raise
     finally:
-        for descriptor in (*for_worker, output_write):
-            os.close(descriptor)
-    for descriptor in ours:
-        os.set_blocking(descriptor, False)
-    _hand_over(process, replace(job, control=control_read))
-    return Worker(process, events_read, output_read, control_write, found)
+        channels.keep(ours=process is not None)
+    worker = channels.worker(process, found)
+    worker.hand_over(encode(replace(job, control=channels.control_read)))
+    return worker
 
 
 def start_supervisor(folder: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
@@ -199,14 +246,6 @@ def _supervisor_environ(environ: Mapping[str, str]) -> dict[str, str]:
     if root not in site.getsitepackages():
         ours["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environ.get("PYTHONPATH"))))
     return ours
-
-
-def _hand_over(process: subprocess.Popen[bytes], job: Job) -> None:
-    assert process.stdin is not None
-    try:
-        process.stdin.write(json.dumps(encode(job)).encode() + b"\n")
-    except BrokenPipeError:
-        return  # it died before reading: its exit says so
 
 
 def worker_environ(

@@ -60,6 +60,7 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         cold=plan.cold,
         trace=plan.trace,
         processes=plan.processes,
+        exclusive=plan.exclusive,
         precision=_rule(plan),
         skip_larger_after_oom=plan.skip_larger_after_oom,
         silence_s={**limits.SILENCE_S, **plan.timeouts},

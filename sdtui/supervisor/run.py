@@ -37,6 +37,7 @@ from sdtui.report.markdown import markdown
 from sdtui.supervisor import caches, limits
 from sdtui.supervisor.checks import checks
 from sdtui.supervisor.control import Control
+from sdtui.supervisor.forkserver import ForkServers
 from sdtui.supervisor.launch import Worker, start_worker, telling, worker_environ, worker_path
 from sdtui.supervisor.log import CellLog
 from sdtui.supervisor.on_finish import OnFinish
@@ -111,6 +112,7 @@ class _Held:
         self._journal = runs.Journal(folder)
         self._record = runs.read(folder)
         self._number = len(self._record.sittings) + 1
+        self._fork_servers = ForkServers(sitting, self._gpu_uuid(), folder / "logs")
 
     def run(self) -> RunStatus:
         try:
@@ -175,6 +177,7 @@ class _Held:
                 "cold": sitting.cold,
                 "trace": sitting.trace,
                 "skip_larger_after_oom": sitting.skip_larger_after_oom,
+                "exclusive": sitting.exclusive,
                 "variables": self._variables(),
             },
             processes=sitting.processes,
@@ -228,12 +231,17 @@ class _Held:
             self._beat()
 
     def _measure_due(self) -> None:
-        for process in self._rounds():
-            for cell in self._sitting.cells:
-                if self._cancel_requested():
-                    return
-                if process in self._record.due(self._record_of(cell)):
-                    self._measure(cell, process)
+        with self._fork_servers.started(self._due_in):
+            for process in self._rounds():
+                for cell in self._sitting.cells:
+                    if self._cancel_requested():
+                        return
+                    if process in self._record.due(self._record_of(cell)):
+                        self._measure(cell, process)
+
+    def _due_in(self, environment: str) -> list[Cell]:
+        cells = [cell for cell in self._sitting.cells if cell.slot.environment == environment]
+        return [cell for cell in cells if self._record.due(self._record_of(cell))]
 
     def _rounds(self) -> range:
         """The first process of every cell, then the second of every cell: what is compared takes turns."""
@@ -271,6 +279,11 @@ class _Held:
         with CellLog(self._folder / "logs" / f"{stem(cell.id, process)}.log") as log:
             sampling = Sampling(self._nvml, self._gpu_uuid())
             started = time.time()
+            if importing := self._fork_servers.importing():
+                self._append(CellStarted(cell.id, self._number, importing[0].pid, process), started)  # and again below
+                if reason := self._await_imports(cell):
+                    self._end(CellFinished(cell.id, "cancelled", "import", None, reason, process=process))
+                    return
             worker = self._start_worker(cell, process)
             if worker is None:
                 return
@@ -299,10 +312,11 @@ class _Held:
         device = "cuda:0" if self._sitting.machine.gpu else "cpu"
         job = Job(cell, device, str(self._folder / "outputs"), self._sitting.trace, process)
         try:
-            path = worker_path(settings.cache_dir())
-            asks = self._sitting.precision is not None
-            cache = self._compile_cache(cell, interpreter)
-            return start_worker(job, interpreter, self._gpu_uuid(), path, cache, asks)
+            asks, cache = self._sitting.precision is not None, self._compile_cache(cell, interpreter)
+            server = self._fork_servers.of(interpreter)
+            if server and (worker := server.fork(job, cache, asks)):
+                return worker
+            return start_worker(job, interpreter, self._gpu_uuid(), worker_path(settings.cache_dir()), cache, asks)
         except OSError as error:
             if error.errno in _DISK:
                 raise
@@ -310,6 +324,25 @@ class _Held:
             reason = f"{error.filename or interpreter.python}: {error.strerror}"
             self._end(CellFinished(cell.id, "failed", "import", None, reason, process=process))
             return None
+
+    def _await_imports(self, cell: Cell) -> str | None:
+        """Waits until nothing imports any more, which would disturb what is measured.
+
+        Returns:
+            Why the cell ends instead; ``None`` where it need not.
+        """
+        until = time.monotonic() + self._sitting.silence_s["import"]
+        while importing := self._fork_servers.importing():
+            if reason := self._reason_to_cancel(cell):
+                return reason
+            if time.monotonic() > until:
+                importing[0].close()  # and the cells of its environment, which import themselves, tell of it
+                continue
+            importing[0].await_ready(limits.POLL_S, self._signals.descriptor)
+            self._signals.drain()
+        for problem in self._fork_servers.problems():
+            self._append(Log(problem))
+        return None
 
     def _compile_cache(self, cell: Cell, interpreter: Interpreter) -> dict[str, str]:
         """Returns the variables of a cell's compile cache: for a cold start the run's own, emptied.

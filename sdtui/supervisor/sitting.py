@@ -25,6 +25,7 @@ class Sitting:
         cold: Start every cell with an empty compile cache.
         trace: Make one more call per cell under torch.profiler.
         processes: How many fresh processes each cell is measured in.
+        exclusive: Let every worker import torch anew, instead of forking it from a process that has.
         precision: Decides how often cells are called; ``None`` where their number of calls does.
         skip_larger_after_oom: Leave out cells that are larger than one that ran out of memory.
         silence_s: Longest silence of a worker by phase, in seconds.
@@ -40,6 +41,7 @@ class Sitting:
     cold: bool = False
     trace: bool = False
     processes: int = 1
+    exclusive: bool = False
     precision: PrecisionRule | None = None
     skip_larger_after_oom: bool = False
     silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)

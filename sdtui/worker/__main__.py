@@ -2,89 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import os
-import platform
+import json
 import sys
-import traceback
 
 from sdtui.model.codec import decode
-from sdtui.model.events import CellFinished, CellPhase
 from sdtui.model.job import Job
-from sdtui.worker.emitter import Emitter
 from sdtui.worker.lifeline import die_at_end_of_input, die_with_parent
-from sdtui.worker.reasons import one_line
-
-_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "xformers", "triton")
+from sdtui.worker.work import read_line, work
 
 
 def main() -> None:
     """Measures the cell of the job on standard input and sends its events to the given descriptor."""
     events, parent = int(sys.argv[1]), int(sys.argv[2])
     die_with_parent(parent)
-    job = _read_job()
+    job = decode(Job, json.loads(read_line()))
     die_at_end_of_input()
-    emitter = Emitter(events)
-    emitter.emit(CellPhase(job.cell.id, "import"))
-    try:
-        versions = _import_libraries(job)
-    except Exception as error:
-        traceback.print_exc()
-        reason = one_line(f"{type(error).__name__}: {error}")
-        emitter.emit(CellFinished(job.cell.id, "failed", "import", None, reason))
-        emitter.flush()
-        return
-    emitter.emit(CellPhase(job.cell.id, "load", versions=versions))
-    importlib.import_module("sdtui.worker.measure").measure(job, emitter)
-
-
-def _read_job() -> Job:
-    """Reads one line from descriptor 0 without buffering what follows."""
-    import json
-
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        chunk = os.read(0, 65536)
-        if not chunk:
-            sys.exit("no job on standard input")
-        line += chunk
-    return decode(Job, json.loads(line))
-
-
-def _import_libraries(job: Job) -> dict[str, str | None]:
-    """Imports what every cell needs; returns the versions that the imported packages state.
-
-    Raises:
-        RuntimeError: The device is CUDA and this torch cannot use it.
-    """
-    torch = importlib.import_module("torch")
-    diffusers = importlib.import_module("diffusers")
-    transformers = importlib.import_module("transformers")
-    for stage in job.cell.stages:
-        getattr(diffusers, stage.pipeline_class)  # resolves the lazy import: its cost belongs to this phase
-        for component in stage.components:
-            getattr(diffusers if component.library == "diffusers" else transformers, component.class_name)
-    importlib.import_module("sdtui.worker.measure")
-    versions: dict[str, str | None] = {name: _installed(name) for name in _PACKAGES}
-    versions |= {
-        "torch": torch.__version__,
-        "diffusers": diffusers.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
-        "cuda": torch.version.cuda,
-        "cudnn": str(torch.backends.cudnn.version()) if torch.backends.cudnn.is_available() else None,
-    }
-    if job.device.startswith("cuda") and not torch.cuda.is_available():
-        raise RuntimeError(f"torch {torch.__version__} cannot use a CUDA device here; 'sdtui doctor' says why")
-    return versions
-
-
-def _installed(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+    work(job, events)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,12 @@ from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _DESCRIPTORS = 4096
+_WATCH = """
+import os, signal
+while os.read(0, 4096):
+    pass
+os.killpg(0, signal.SIGKILL)
+"""
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -28,8 +34,8 @@ def die_at_end_of_input() -> None:
     """Leaves a child process behind that kills this process group when standard input ends.
 
     A process and not a thread: it outlives this one, which the kernel kills first, to reach what this one started, and
-    a library that keeps the GIL cannot hold it up. Call it while there is one thread. No other child inherits the
-    input.
+    a library that keeps the GIL cannot hold it up. It is an interpreter anew, so that none of this one's memory counts
+    in it. Call it while there is one thread. No other child inherits the input.
     """
     if os.fork() == 0:
         _watch_input()
@@ -39,8 +45,8 @@ def die_at_end_of_input() -> None:
 
 
 def _watch_input() -> NoReturn:
-    os.closerange(1, _DESCRIPTORS)  # the supervisor must see the worker's own descriptors end
-    while os.read(0, 4096):
-        pass
-    os.killpg(0, signal.SIGKILL)
-    os._exit(0)
+    try:
+        os.closerange(1, _DESCRIPTORS)  # the supervisor must see the worker's own descriptors end
+        os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", _WATCH])
+    finally:
+        os._exit(1)

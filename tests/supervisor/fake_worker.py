@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from sdtui.model.events import CallFinished, CellFinished, CellPhase, RunStarted
 from sdtui.model.job import Job
 from sdtui.model.machine import Machine
 from sdtui.worker.emitter import Emitter
+from sdtui.worker.forkserver import serve
 from sdtui.worker.lifeline import die_at_end_of_input, die_with_parent
+from sdtui.worker.work import read_line
 
 STEPS = 3
 PHASES = ("import", "load", "compile", "warm-up", "measure")
@@ -57,11 +60,11 @@ class Misbehaviour:
         os.kill(os.getpid(), 40)
 
     def exit0(self):
-        sys.exit(0)
+        os._exit(0)
 
     def exit3(self):
-        print("first words\nlast words")
-        sys.exit(3)
+        print("first words\nlast words", flush=True)
+        os._exit(3)
 
     def print_much(self):
         for _ in range(1024):
@@ -117,7 +120,7 @@ class Misbehaviour:
 
     def finish_in_two_lines(self):
         self.emitter.emit(CellFinished(self.cell, "failed", "measure", 2, "one\n  two"))
-        sys.exit(0)
+        os._exit(0)
 
     def grandchild(self):
         """A child that holds every descriptor open and outlives this process."""
@@ -153,19 +156,40 @@ class Misbehaviour:
 
 
 def main():
+    if "sdtui.worker.forkserver" in sys.argv:
+        *_, descriptor, parent = (argument for argument in sys.argv if argument.isdigit())
+        die_with_parent(int(parent))
+        fork(socket.socket(fileno=int(descriptor)), os.environ.get("FAKE_FORK_SERVER", ""))
+        return
     events, parent = int(sys.argv[-2]), int(sys.argv[-1])
     die_with_parent(parent)
-    line = b""
-    while not line.endswith(b"\n"):
-        line += os.read(0, 65536)
-    job = decode(Job, json.loads(line))
+    work(decode(Job, json.loads(read_line())), events, lifeline=True)
+
+
+def fork(supervisor, behaviour):
+    """Serves forks, or does as the variable ``FAKE_FORK_SERVER`` says: ``die``, ``hang``, or tell why it cannot."""
+    if behaviour == "die":
+        os._exit(1)
+    if behaviour == "hang":
+        while True:
+            signal.pause()
+    if behaviour:
+        supervisor.send(behaviour.encode())
+        return
+    print("the fork server is up", flush=True)
+    serve(supervisor, work)
+
+
+def work(job, events, lifeline=False):
     behaviours = json.loads(Path(os.environ["FAKE_WORKER_BEHAVIOUR"]).read_text())
     behaviour, _, process = behaviours[str(job.cell.slot.batch_size)].partition("@")
     target, _, action = (behaviour if process in ("", str(job.process)) else "ok").partition(":")
-    if not action.startswith("bare"):
+    if lifeline and not action.startswith("bare"):
         die_at_end_of_input()
     emitter = Emitter(events)
     misbehaviour = Misbehaviour(job, events, emitter)
+    with Path(os.environ["FAKE_WORKER_BEHAVIOUR"]).with_name("parents").open("a") as parents:
+        parents.write(f"{os.getppid()}\n")
     print("hello from the fake", flush=True)
     for phase in PHASES if target == "compile" else (p for p in PHASES if p != "compile"):
         call = {"compile": 1, "warm-up": 1, "measure": 2}.get(phase)

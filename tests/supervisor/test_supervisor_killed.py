@@ -13,7 +13,7 @@ from sdtui import runs
 from sdtui.model.events import CellFinished, CellQueued, CellStarted, Event, RunFinished, RunStarted, Step
 from sdtui.report.markdown import markdown
 from sdtui.supervisor import launch
-from sdtui.supervisor import run as run_module
+from sdtui.supervisor.forkserver import ForkServer
 
 
 def _die(*_: object) -> None:
@@ -54,7 +54,7 @@ MOMENTS: list[tuple[Callable[[], None], int]] = [
     (_die_half_way_through(RunStarted), 0),
     (_die_after(RunStarted), 0),
     (_die_after(CellQueued, 2), 0),
-    (patched(run_module, start_worker=_die), 0),
+    (patched(ForkServer, fork=_die), 0),
     (_die_after(CellStarted), 0),
     (_die_after(Step, 2), 0),
     (_die_half_way_through(Step), 0),
@@ -110,6 +110,6 @@ def test_nothing_that_a_worker_started_outlives_the_supervisor(lab: Lab, behavio
 def test_a_worker_that_missed_its_supervisors_death_ends_itself(lab: Lab) -> None:
     """It may be orphaned before it could ask for the parent-death signal, and before it was told its job."""
     folder = lab.create("ok")
-    assert lab.run(folder, before=patched(launch, _hand_over=_die)) == -signal.SIGKILL
+    assert lab.run(folder, before=patched(launch.Worker, hand_over=_die)) == -signal.SIGKILL
     lab.await_silence()
     assert lock_is_free(folder)

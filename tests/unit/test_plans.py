@@ -162,6 +162,7 @@ def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
         prompt="x",
         cold=True,
         trace=True,
+        exclusive=True,
         precision="1%",
         processes=2,
         vram_limit="15GiB",

@@ -1,0 +1,122 @@
+"""``python -m sdtui.worker.forkserver SOCKET_FD PARENT_PID CLASS…``: imports once, then forks a worker for each cell.
+
+What takes longest in the life of a short cell is the import of torch and diffusers. A process that is forked from one
+that has imported them, and has done nothing else, begins where a fresh one would be after its import: it has a process
+group, a CUDA context, an allocator and compiled code of its own, none of which this process ever has.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+from sdtui.model.codec import decode
+from sdtui.model.job import READY, Job
+from sdtui.worker.lifeline import die_at_end_of_input, die_with_parent
+from sdtui.worker.work import read_line, work
+
+_REQUEST_BYTES = 64
+_DRIVERS = ("/dev/nvidia-uvm", "/dev/kfd")
+
+
+def main() -> None:
+    """Imports the classes, named as ``diffusers.UNet2DConditionModel``, then serves the supervisor."""
+    descriptor, parent, *classes = sys.argv[1:]
+    die_with_parent(int(parent))
+    with socket.socket(fileno=int(descriptor)) as supervisor:
+        supervisor.set_inheritable(False)
+        _import(classes)
+        serve(supervisor, work)
+
+
+def serve(supervisor: socket.socket, work: Callable[[Job, int], None]) -> None:
+    """Says that it is ready, or why no worker can be forked, then does what the supervisor asks until that is gone.
+
+    A message with descriptors (standard input, output, events, and where the worker asks whether to go on, control)
+    forks a worker and is answered with its process id; a process id is answered with the exit status of that worker,
+    which until then keeps its id and its group's.
+
+    Args:
+        supervisor: A socket that keeps messages apart.
+        work: Does the job that comes with the environment variables as the first line of the worker's standard input.
+    """
+    problem = _cannot_fork()
+    supervisor.send(problem.encode() if problem else READY)
+    while not problem:
+        request, descriptors, _, _ = socket.recv_fds(supervisor, _REQUEST_BYTES, 4)
+        if not request:
+            return
+        if descriptors:
+            answer = _fork(supervisor, descriptors, work)
+        else:
+            _, status = os.waitpid(int(request), 0)
+            answer = os.waitstatus_to_exitcode(status)
+        supervisor.send(str(answer).encode())
+
+
+def _import(classes: Sequence[str]) -> None:
+    importlib.import_module("torch")
+    for name in classes:
+        library, _, class_name = name.partition(".")
+        getattr(importlib.import_module(library), class_name, None)  # one that is not there is its cells' to miss
+    importlib.import_module("sdtui.worker.measure")
+
+
+def _cannot_fork() -> str:
+    """Returns why not; empty where a fork can use a GPU, which it cannot once this process has begun to."""
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{descriptor}")
+        except FileNotFoundError:  # the one that listed them
+            continue
+        if target.startswith(_DRIVERS):
+            return "a package of it begins to use the GPU when it is imported"
+    return ""
+
+
+def _fork(supervisor: socket.socket, descriptors: Sequence[int], work: Callable[[Job, int], None]) -> int:
+    server = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        supervisor.close()
+        _be_a_worker(server, descriptors, work)
+    os.setpgid(pid, pid)  # as the worker does: whoever comes first
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return pid
+
+
+def _be_a_worker(server: int, descriptors: Sequence[int], work: Callable[[Job, int], None]) -> NoReturn:
+    """Does the job and leaves at once, without the interpreter's own end, which takes torch long."""
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        die_with_parent(server)
+        stdin, output, events, *control = descriptors
+        for ours, standard in ((stdin, 0), (output, 1), (output, 2)):
+            os.dup2(ours, standard)
+        os.close(stdin)
+        os.close(output)
+        handed = json.loads(read_line())
+        os.environ.clear()
+        os.environ.update(handed["environ"])
+        die_at_end_of_input()
+        work(replace(decode(Job, handed["job"]), control=control[0] if control else None), events)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
