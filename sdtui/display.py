@@ -115,7 +115,8 @@ def _cell_line(cell: CellRecord, gauges: Mapping[str, Any], now: float, width: i
         left += f", {steps[-1].stage}"
     readings = [form.format(gauges[name]) for name, form in _GAUGES if gauges.get(name) is not None]
     if not steps:
-        return Text(_GAP.join([left, duration(now - entered), *readings]))
+        need = [text.vram_need(cell.need)] if cell.need else []
+        return Text(_GAP.join([left, duration(now - entered), *readings, *need]))
     rate = rate_of(steps)
     step, of = steps[-1].step, steps[-1].steps
     right = [f"{step:{len(str(of))}}/{of}", *([] if rate is None else [f"{live_rate(rate):>11}"]), *readings]

@@ -25,6 +25,7 @@ from sdtui.model.events import (
     Stamped,
     Telemetry,
 )
+from sdtui.model.vram import VramNeed
 from sdtui.progress import progress_of
 from sdtui.records import RunRecord
 from sdtui.report import precision, text
@@ -112,6 +113,8 @@ class Narrator:
             self.say(f"run {event.run} on {event.machine.device_name}{sitting}")
         elif isinstance(event, Log):
             self.say(event.message, "yellow" if event.level != "info" else "")
+        elif isinstance(event, CellStarted) and event.need:
+            self._tell_need(event, event.need, t)
         elif isinstance(event, CellPhase) and not self._on_terminal:
             progress = progress_of(self.record, t)
             call = f", call {event.call}" if event.call else ""
@@ -121,6 +124,15 @@ class Narrator:
             self._tell_ending(event, t)
         elif isinstance(event, CellChecked):
             self._tell_check(event)
+
+    def _tell_need(self, event: CellStarted, need: VramNeed, t: float) -> None:
+        """Says what a cell needs; on a terminal, whose display has it, only where that is more than there is."""
+        if not self._on_terminal or need.is_short:
+            progress = progress_of(self.record, t)
+            head = f"[{progress.done + 1}/{progress.total}] {self.record.cells[event.cell].name}"
+            style = "yellow" if need.is_short else ""
+            words = text.vram_need(need)
+            self.say(f"{head}: {words}: it may run out of memory" if need.is_short else f"{head}: {words}", style)
 
     def _tell_check(self, event: CellChecked) -> None:
         told = check_output(self.record, self.record.cells[event.cell])

@@ -23,6 +23,7 @@ from sdtui.model.events import (
     Step,
     Telemetry,
 )
+from sdtui.model.vram import VramNeed
 
 MEASURED_WITH = ("torch", "diffusers")
 """The packages with which figures change: a run that is resumed with others of these needs ``--force``."""
@@ -52,6 +53,7 @@ class CellRecord:
     process: int = 1
     others: dict[int, CellRecord] = field(default_factory=dict)
     compile_cache: CompileCache | None = None
+    need: VramNeed | None = None
 
     @property
     def processes(self) -> tuple[CellRecord, ...]:
@@ -204,7 +206,7 @@ class RunRecord:
         record = self.cells[event.cell]
         if isinstance(event, CellStarted):
             begun = record.begun(event.process, event.sitting, t, self._beside(record, event))
-            begun.compile_cache = event.compile_cache
+            begun.compile_cache, begun.need = event.compile_cache, event.need
             self.cells[event.cell] = begun
         elif isinstance(event, CellPhase):
             record.phases.append((t, event))

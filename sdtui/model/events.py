@@ -13,6 +13,7 @@ from sdtui.model.machine import Interpreter, Machine
 from sdtui.model.precision import PrecisionReached, PrecisionRule
 from sdtui.model.probe import Probe
 from sdtui.model.results import CellSummary, Distance, Phase, Status
+from sdtui.model.vram import VramNeed
 
 SCHEMA_VERSION = 1
 
@@ -91,6 +92,7 @@ class CellStarted:
         process: Which of the cell's processes begins, counted from 1. What is said of the cell next is about this one.
         compile_cache: ``None`` where the cell's mode does not compile with Inductor, and in journals from before it was
             recorded.
+        need: What it needs of the GPU's memory; ``None`` where nothing tells.
     """
 
     KIND: ClassVar[str] = "cell.started"
@@ -99,6 +101,7 @@ class CellStarted:
     pid: int
     process: int = 1
     compile_cache: CompileCache | None = None
+    need: VramNeed | None = None
 
 
 @dataclass(frozen=True)

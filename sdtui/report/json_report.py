@@ -66,6 +66,7 @@ def _cell(record: CellRecord) -> dict[str, Any]:
         "process": record.process,
         "spec": encode(record.spec),
         "sitting": record.sitting,
+        "need": encode(record.need),
         "started": record.started,
         "compile_cache": encode(record.compile_cache),
         "phases": [{"t": t, **encode(phase)} for t, phase in record.phases],

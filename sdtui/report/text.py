@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sdtui.model.machine import Interpreter
 from sdtui.model.results import Status
+from sdtui.model.vram import VramNeed
 
 Writer = Callable[[float], str]
 """Writes one figure."""
@@ -146,6 +147,13 @@ def significant(value: float, digits: int) -> str:
 def percent(share: float) -> str:
     """Writes a share with as many digits as it needs, three at most: ``1 %``, ``0.834 %``."""
     return f"{100 * share:.3g} %"
+
+
+def vram_need(need: VramNeed) -> str:
+    """Writes what a cell needs beside what there is: ``needs about 3.4 GiB of VRAM, 78.6 GiB free``."""
+    about, known = ("", " as measured before") if need.measured else ("about ", "")
+    free = "" if need.free_mib is None else f", {need.free_mib / 1024:.1f} GiB free"
+    return f"needs {about}{need.mib / 1024:.1f} GiB of VRAM{known}{free}"
 
 
 def moment(t: float | None) -> str:

@@ -18,7 +18,7 @@ from sdtui.model.precision import PrecisionRule
 from sdtui.model.results import Status
 from sdtui.model.sizes import size_text
 from sdtui.records import MEASURED_WITH, RunRecord
-from sdtui.supervisor import limits
+from sdtui.supervisor import limits, vram
 from sdtui.supervisor.sitting import Sitting
 from sdtui.telemetry.machine import describe_machine
 from sdtui.telemetry.nvml import resolve_device
@@ -42,12 +42,14 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         UserError: The device is not there or has less memory than the limit, an environment does not work, no cell
             comes of the plan, or the file of the device's measured matrix rates is damaged.
     """
-    cells = expand(plan, load_catalog(settings.config_dir()))
+    catalog = load_catalog(settings.config_dir())
+    cells = expand(plan, catalog)
     _refuse_folders_without_weights(cells)
     device = resolve_device(plan.device, os.environ)
     interpreters = environments.resolve(plan.environments, settings.load())
     environments.refuse_unusable(interpreters)
     _refuse_too_large_a_limit(plan.vram_limit, device.gpu)
+    estimates = {cell.id: vram.estimate_mib(cell, catalog.counts) for cell in cells if device.gpu}
     machine = describe_machine(device.gpu)
     return Sitting(
         cells=cells,
@@ -63,6 +65,7 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         exclusive=plan.exclusive,
         precision=_rule(plan),
         skip_larger_after_oom=plan.skip_larger_after_oom,
+        estimated_mib={cell: mib for cell, mib in estimates.items() if mib is not None},
         silence_s={**limits.SILENCE_S, **plan.timeouts},
     )
 

@@ -31,10 +31,11 @@ from sdtui.model.events import (
 from sdtui.model.job import Job, stem
 from sdtui.model.machine import Interpreter
 from sdtui.model.results import CellSummary, Status
+from sdtui.model.vram import VramNeed
 from sdtui.precision import Stopping
 from sdtui.records import CellRecord
 from sdtui.report.markdown import markdown
-from sdtui.supervisor import caches, limits
+from sdtui.supervisor import caches, limits, vram
 from sdtui.supervisor.checks import checks
 from sdtui.supervisor.control import Control
 from sdtui.supervisor.forkserver import ForkServers
@@ -278,6 +279,7 @@ class _Held:
             return
         with CellLog(self._folder / "logs" / f"{stem(cell.id, process)}.log") as log:
             sampling = Sampling(self._nvml, self._gpu_uuid())
+            need = self._need(cell, sampling.free_mib())
             started = time.time()
             if importing := self._fork_servers.importing():
                 self._append(CellStarted(cell.id, self._number, importing[0].pid, process), started)  # and again below
@@ -289,7 +291,7 @@ class _Held:
                 return
             with worker:
                 found = worker.compile_cache
-                self._append(CellStarted(cell.id, self._number, worker.process.pid, process, found), started)
+                self._append(CellStarted(cell.id, self._number, worker.process.pid, process, found, need), started)
                 rule = self._sitting.precision
                 stopping = Stopping(rule, self._record_of(cell)) if rule else None
                 around = Surroundings(
@@ -305,6 +307,9 @@ class _Held:
         summary = self._summary(cell.id, started, finished, watch)
         precision = stopping.reached if stopping and ending.status == "ok" else None
         self._end(replace(ending, summary=summary, precision=precision, process=process), finished)
+
+    def _need(self, cell: Cell, free_mib: float | None) -> VramNeed | None:
+        return vram.need(cell, self._sitting.estimated_mib.get(cell.id), None, free_mib)
 
     def _start_worker(self, cell: Cell, process: int) -> Worker | None:
         """Starts the cell's worker; where it cannot be started, ends the cell and returns ``None``."""

@@ -36,6 +36,10 @@ class Sampling:
         family = Family(pid)
         return Sampler(lambda: reader.sample({process.pid for process in family.processes(time.monotonic())}), self._hz)
 
+    def free_mib(self) -> float | None:
+        """Returns the GPU's free memory; ``None`` where it is not available."""
+        return self._reader.free_mib() if self._reader is not None else None
+
     @property
     def take_trouble(self) -> Callable[[], str | None]:
         """Returns, once, what is wrong with the GPU, when called."""

@@ -28,6 +28,7 @@ class Sitting:
         exclusive: Let every worker import torch anew, instead of forking it from a process that has.
         precision: Decides how often cells are called; ``None`` where their number of calls does.
         skip_larger_after_oom: Leave out cells that are larger than one that ran out of memory.
+        estimated_mib: What torch's allocator may take at its most, by cell, as far as `sdtui.supervisor.vram` tells.
         silence_s: Longest silence of a worker by phase, in seconds.
     """
 
@@ -44,4 +45,5 @@ class Sitting:
     exclusive: bool = False
     precision: PrecisionRule | None = None
     skip_larger_after_oom: bool = False
+    estimated_mib: Mapping[str, float] = field(default_factory=dict)
     silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)

@@ -87,8 +87,9 @@ class LiveView:
         gauges: Latest telemetry by field, such as ``gpu_utilisation_percent``; ``None`` is not available.
         history: Telemetry fields as they were at each of the latest views, oldest first.
         peak_vram_mib: Highest ``vram_used_mib`` since the cell began.
-        warnings: What disturbs the cell now: throttling, other processes on the GPU.
+        warnings: What disturbs the cell now, or may end it: throttling, other processes on the GPU, too little memory.
         remaining_s: Estimate for the cell; ``None`` before its first step.
+        need: What the cell needs of the GPU's memory, in words; empty where nothing tells, and where that is a warning.
     """
 
     cell: str
@@ -110,6 +111,7 @@ class LiveView:
     peak_vram_mib: float | None = None
     warnings: tuple[str, ...] = ()
     remaining_s: float | None = None
+    need: str = ""
 
 
 @dataclass(frozen=True)

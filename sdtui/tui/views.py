@@ -161,6 +161,8 @@ class RunReducer:
         entered, phase = (cell.phases[-1][0], cell.phases[-1][1]) if cell.phases else (cell.started or now, None)
         steps = recent_steps(cell)
         trace = _trace(cell)
+        need = text.vram_need(cell.need) if cell.need else ""
+        short = cell.need is not None and cell.need.is_short
         for name in GRAPHED:
             if name in self._gauges:
                 self._history.setdefault(name, deque(maxlen=HISTORY)).append(self._gauges[name])
@@ -182,7 +184,8 @@ class RunReducer:
             gauges=dict(self._gauges),
             history={name: tuple(values) for name, values in self._history.items()},
             peak_vram_mib=self._peak_vram_mib,
-            warnings=_warnings(self._gauges),
+            warnings=(*([need] if short else []), *_warnings(self._gauges)),
+            need="" if short else need,
             remaining_s=cell_remaining_s(cell, self.record),
         )
 

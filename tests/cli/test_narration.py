@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from rich.console import Console
 from sdtui import runs
 from sdtui.display import Display, duration, lines
 from sdtui.follow import Narrator
-from sdtui.model.events import CellChecked, Log, Stamped, Telemetry, from_line, to_line
+from sdtui.model.events import CellChecked, CellStarted, Log, Stamped, Telemetry, from_line, to_line
 from sdtui.model.results import Distance
+from sdtui.model.vram import VramNeed
 from sdtui.records import RunRecord
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -205,3 +207,30 @@ def test_the_display_follows_without_a_thread_that_reads_a_run_while_it_changes(
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def needing(need: VramNeed, width: int | None = None) -> str:
+    """Narrates a run up to the start of its first cell, which was said to need so much."""
+    file = io.StringIO()
+    narrator = Narrator(RECORDED / DOCS, Console(file=file, width=width or 80, force_terminal=width is not None))
+    for stamped in runs.Tail(RECORDED / DOCS).poll():
+        if isinstance(stamped.event, CellStarted):
+            narrator.take(Stamped(stamped.t, replace(stamped.event, need=need)))
+            break
+        narrator.take(stamped)
+    shown = lines(narrator.record, {}, stamped.t + 1, width or 80)
+    return file.getvalue() + "\n".join(map(str, shown)) * (width is not None)
+
+
+def test_what_a_cell_needs_is_a_line_in_a_file_and_in_the_display_of_a_terminal() -> None:
+    need = VramNeed(3439.0, 80_500.0, False)
+    said = "needs about 3.4 GiB of VRAM, 78.6 GiB free"
+    assert re.search(rf"^\[1/\d\] sd-\S+: {said}$", needing(need), re.MULTILINE)
+    assert re.search(rf"^  launch  1 s  {said}", needing(need, 120), re.MULTILINE)
+    assert needing(need, 120).count(said) == 1
+
+
+def test_a_cell_that_needs_more_than_there_is_has_a_line_everywhere() -> None:
+    need = VramNeed(18_534.0, 16_110.0, False)
+    for width in (None, 120):
+        assert ": needs about 18.1 GiB of VRAM, 15.7 GiB free: it may run out of memory" in needing(need, width)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from sdtui.model.vram import VramNeed
 from sdtui.report import text
 
 
@@ -108,3 +109,15 @@ def test_moment_is_utc() -> None:
 )
 def test_brackets_are_escaped_where_they_could_link(line: str, written: str) -> None:
     assert text.inline(line) == written
+
+
+@pytest.mark.parametrize(
+    ("need", "written"),
+    [
+        (VramNeed(3439.0, 80_500.0, False), "needs about 3.4 GiB of VRAM, 78.6 GiB free"),
+        (VramNeed(3439.0, None, True), "needs 3.4 GiB of VRAM as measured before"),
+        (VramNeed(18_534.0, 16_110.0, False), "needs about 18.1 GiB of VRAM, 15.7 GiB free"),
+    ],
+)
+def test_what_a_cell_needs_of_the_gpus_memory(need, written):
+    assert text.vram_need(need) == written

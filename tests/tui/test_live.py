@@ -10,7 +10,11 @@ from drawn import Drawn, Refreshed, text_of
 from moments import BATCH_1, DOCS, TINY, view_at
 from textual.app import App
 
+from sdtui import runs
+from sdtui.model.events import CellPhase, CellStarted, Stamped
+from sdtui.model.vram import VramNeed
 from sdtui.tui.snapshot import RunView
+from sdtui.tui.views import RunReducer
 from sdtui.tui.widgets.live import Live
 
 Check = Callable[[App[object], str], None]
@@ -145,3 +149,29 @@ async def test_the_panel_looks_as_recorded(looks_as: Check, name: str, size: tup
         live.show(view_at(BATCH_1, MEASURING))
         await pilot.pause()
         looks_as(app, f"live-{name}")
+
+
+@pytest.mark.parametrize("size", [COMPACT, MEDIUM, WIDE])
+async def test_before_the_first_step_it_says_what_the_cell_needs(size: tuple[int, int]) -> None:
+    view = needing(VramNeed(3439.0, 80_500.0, False))
+    assert view.live is not None
+    assert view.live.warnings == ()
+    assert "needs about 3.4 GiB of VRAM, 78.6 GiB free" in await shown(view, size)
+
+
+@pytest.mark.parametrize("size", [COMPACT, MEDIUM, WIDE])
+async def test_a_cell_that_may_run_out_of_memory_is_warned_of(size: tuple[int, int]) -> None:
+    view = needing(VramNeed(18_534.0, 16_110.0, False))
+    said = await shown(view, size)
+    assert "⚑ needs about 18.1 GiB of VRAM, 15.7 GiB free" in said
+
+
+def needing(need: VramNeed) -> RunView:
+    """Returns a view of a cell that loads, and was said to need so much."""
+    reducer = RunReducer(BATCH_1)
+    for stamped in runs.Tail(BATCH_1).poll():
+        event = stamped.event
+        reducer.apply(Stamped(stamped.t, replace(event, need=need) if isinstance(event, CellStarted) else event))
+        if isinstance(event, CellPhase) and event.phase == "load":
+            return reducer.view(stamped.t + 1, "running")
+    raise AssertionError("no cell loads")

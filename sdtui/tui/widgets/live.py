@@ -189,7 +189,7 @@ def _remaining(run: RunView, live: LiveView) -> str:
 
 def _step_words(live: LiveView) -> str:
     if live.latest_ms is None or live.median_ms is None or live.p95_ms is None:
-        return "no step yet"
+        return _GAP.join(filter(None, ("no step yet", live.need)))
     words = [f"{_ms(live.latest_ms)} ms", f"median {_ms(live.median_ms)}", f"p95 {_ms(live.p95_ms)}"]
     return _GAP.join([*words, *([] if live.its is None else [live_rate(live.its)])])
 
