@@ -88,3 +88,13 @@ def test_only_larger_batches_of_the_same_pipeline_mode_and_environment_are_left_
     run = skipping(told.run)
     assert run.why_left_out(run.cells[other.id]) == ""
     assert run.due(run.cells[other.id]) == (1,)
+
+
+def test_larger_batches_are_due_while_the_smaller_one_is_to_run_again(tell, cell_spec) -> None:
+    four, sixteen = (cell_spec(batch_size=size) for size in (4, 16))
+    told = tell().sit().queue(four, sixteen).measure(four, status="oom", call=1).sit()
+    again = {"skip_larger_after_oom": True, "retry": ["oom"]}
+    told.run.sittings[-1].started = dataclasses.replace(told.run.sittings[-1].started, flags=again)
+    assert [told.run.due(told.run.cells[cell.id]) for cell in (four, sixteen)] == [(1,), (1,)]
+    told.measure(four, status="oom", call=1)
+    assert [told.run.due(told.run.cells[cell.id]) for cell in (four, sixteen)] == [(), ()]
