@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.text import Text
 from sdtui import runs
 from sdtui.check import check_output
 from sdtui.display import Display, duration
+from sdtui.model.cell import Slot
 from sdtui.model.events import (
     CellChecked,
     CellFinished,
@@ -21,10 +23,12 @@ from sdtui.model.events import (
     CellStarted,
     Event,
     Log,
+    RunForecast,
     RunStarted,
     Stamped,
     Telemetry,
 )
+from sdtui.model.spans import span_text
 from sdtui.model.vram import VramNeed
 from sdtui.progress import progress_of
 from sdtui.records import RunRecord
@@ -111,6 +115,8 @@ class Narrator:
         if isinstance(event, RunStarted):
             sitting = f", sitting {event.sitting}" if event.sitting > 1 else ""
             self.say(f"run {event.run} on {event.machine.device_name}{sitting}")
+        elif isinstance(event, RunForecast):
+            self._tell_order(event, t)
         elif isinstance(event, Log):
             self.say(event.message, "yellow" if event.level != "info" else "")
         elif isinstance(event, CellStarted) and event.need:
@@ -134,6 +140,19 @@ class Narrator:
             words = text.vram_need(need)
             self.say(f"{head}: {words}: it may run out of memory" if need.is_short else f"{head}: {words}", style)
 
+    def _tell_order(self, event: RunForecast, t: float) -> None:
+        """Says once in a sitting what it runs, in which order; later forecasts are seen in what is left."""
+        if any(cell.sitting == event.sitting for cell in self.record.cells.values()):
+            return
+        progress, budget_s = progress_of(self.record, t), self.record.sittings[-1].started.budget_s
+        takes = f", {progress.how_sure} {duration(progress.remaining_s)}" if progress.remaining_s else ""
+        budget = f" as far as a budget of {span_text(budget_s)} goes" if budget_s is not None else ""
+        left = progress.total - progress.done
+        unit = progress.unit if left > 1 else {"cells": "cell", "processes": "process"}[progress.unit]
+        self.say(f"{left} {unit} to run{budget}{takes}, in this order:")
+        for line in _order([self.record.cells[each.cell].spec.slot for each in event.queue]):
+            self.say(line)
+
     def _tell_check(self, event: CellChecked) -> None:
         told = check_output(self.record, self.record.cells[event.cell])
         if told and told.verdict == "failed":
@@ -156,6 +175,17 @@ class Narrator:
         else:
             self.say(head, style)
             self._console.print(Padding(Text(tail, style=style), (0, 0, 0, _INDENT)))
+
+
+def _order(slots: Sequence[Slot]) -> Iterator[str]:
+    """Writes a line for each batch size: its pipelines, and in brackets the modes, where needed with environments."""
+    several = len({slot.environment for slot in slots}) > 1
+    for size, of_size in groupby(slots, key=lambda slot: slot.batch_size):
+        rows = [
+            f"{pipeline} ({', '.join(f'{s.mode}.{s.environment}' if several else s.mode for s in row)})"
+            for pipeline, row in groupby(of_size, key=lambda slot: slot.pipeline)
+        ]
+        yield f"{' ' * _INDENT}batch size {size}: {', '.join(rows)}"
 
 
 def _outcome(event: CellFinished) -> str:

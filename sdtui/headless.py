@@ -199,11 +199,16 @@ def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None) ->
         return 1
     if finished.reason:
         narrator.say(f"run {folder.name}: {finished.reason}", "red")
-    narrator.say(f"run {folder.name}: {finished.status}")
+    narrator.say(f"run {folder.name}: {finished.status}{_left(finished)}")
     narrator.say(str(folder / runs.REPORT))
     if finished.status != "ok":
         _say_hint(narrator, folder, endings(narrator.record))
     return 0 if finished.status == "ok" else 1
+
+
+def _left(finished: RunFinished) -> str:
+    count = len(finished.left)
+    return f"; {count} {'cell' if count == 1 else 'cells'} did not fit into the budget" if count else ""
 
 
 def _say_hint(narrator: Narrator, folder: Path, ended: Sequence[str | None]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sdtui.model.events import Step
@@ -21,8 +23,9 @@ class Progress:
         done: Cells of which this sitting has nothing more to run; of a run with several processes per cell, processes.
         total: Cells of the run, or processes.
         current: The cell, or process of it, that runs now.
-        remaining_s: Estimate for the whole run; ``None`` until a step or a cell tells.
-        how_sure: ``about``, or ``up to`` where a precision decides how often the current cell is called.
+        remaining_s: Estimate for the whole run; ``None`` until a forecast, a step or a cell tells.
+        how_sure: ``about``, ``up to`` where a precision decides how often cells are called, or ``at a guess`` where a
+            cell that is still to run was never measured.
     """
 
     done: int
@@ -36,15 +39,17 @@ class Progress:
 def progress_of(record: RunRecord, now: float) -> Progress:
     """Returns where a run stands at ``now`` (unix seconds)."""
     sitting = record.sittings[-1].started.sitting if record.sittings else 0
-    rule = record.sittings[-1].started.precision if record.sittings else None
     cells = list(record.cells.values())
     total = len(cells) * record.processes
-    done = total - sum(len(record.due(cell)) for cell in cells)
+    due = {cell.spec.id: len(record.due(cell)) for cell in cells}
     current = next((c for c in cells if c.started and not c.finished and c.sitting == sitting), None)
-    began = [process for cell in cells for process in cell.processes]
-    remaining_s = _remaining_s(began, current, total - done, sitting, now, rule)
-    how_sure = "up to" if rule and current else "about"
-    return Progress(done, total, current, remaining_s, how_sure, "cells" if record.processes == 1 else "processes")
+    done = total - sum(due.values())
+    if current:
+        due[current.spec.id] -= 1
+    to_run = {cell: count for cell, count in due.items() if count > 0}
+    unit = "cells" if record.processes == 1 else "processes"
+    remaining_s = _remaining_s(record, current, to_run, now)
+    return Progress(done, total, current, remaining_s, _how_sure(record, current, to_run), unit)
 
 
 def recent_steps(cell: CellRecord) -> list[Step]:
@@ -68,25 +73,55 @@ def rate_of(steps: list[Step]) -> float | None:
     return 1000 * len(steps) / elapsed_ms if elapsed_ms > 0 else None
 
 
-def _remaining_s(
-    processes: list[CellRecord],
-    current: CellRecord | None,
-    left: int,
-    sitting: int,
-    now: float,
-    rule: PrecisionRule | None,
-) -> float | None:
-    if not left:
+def _remaining_s(record: RunRecord, current: CellRecord | None, to_run: Mapping[str, int], now: float) -> float | None:
+    """Sums what is left of the current cell and what the others take: as forecast, else as the cells before did.
+
+    Under a budget it is what of the others will fit into it.
+    """
+    if not (current or to_run):
         return 0.0
-    took = [c.finished_at - c.started for c in processes if c.sitting == sitting and c.started and c.finished_at]
-    if current is None or current.started is None:
-        return statistics.fmean(took) * left if took else None
-    elapsed = max(0.0, now - current.started)
-    rest = _rest_of_cell_s(current, rule)
+    sitting = record.sittings[-1]
+    expected_s = {each.cell: each.seconds for each in sitting.queue}
+    usual_s = _usual_s(record, current, now)
+    rest_s = _rest_of_current_s(current, expected_s.get(current.spec.id, usual_s), record, now) if current else 0.0
+    order = {cell: index for index, cell in enumerate(expected_s)}
+    in_order = sorted(to_run, key=lambda cell: order.get(cell, len(order)))
+    others_s = [expected_s.get(cell, usual_s) for cell in in_order for _ in range(to_run[cell])]
+    if rest_s is None or None in others_s:
+        return None
+    budget_s = sitting.started.budget_s
+    room_s = math.inf if budget_s is None else sitting.started_at + budget_s - now
+    for seconds in others_s:
+        if seconds is not None and rest_s + seconds <= room_s:
+            rest_s += seconds
+    return rest_s
+
+
+def _usual_s(record: RunRecord, current: CellRecord | None, now: float) -> float | None:
+    """Returns what the processes that ended in this sitting took on average, else what the current one will."""
+    sitting = record.sittings[-1].started.sitting
+    began = [process for cell in record.cells.values() for process in cell.processes]
+    took = [c.finished_at - c.started for c in began if c.sitting == sitting and c.started and c.finished_at]
     if took:
-        usual = statistics.fmean(took)
-        return (max(0.0, usual - elapsed) if rest is None else rest) + usual * (left - 1)
-    return None if rest is None else rest + (elapsed + rest) * (left - 1)
+        return statistics.fmean(took)
+    rest_s = cell_remaining_s(current, record) if current else None
+    return None if current is None or current.started is None or rest_s is None else now - current.started + rest_s
+
+
+def _rest_of_current_s(cell: CellRecord, whole_s: float | None, record: RunRecord, now: float) -> float | None:
+    rest_s = cell_remaining_s(cell, record)
+    if rest_s is not None or whole_s is None or cell.started is None:
+        return rest_s
+    return max(0.0, cell.started + whole_s - now)
+
+
+def _how_sure(record: RunRecord, current: CellRecord | None, to_run: Mapping[str, int]) -> str:
+    if not (current or to_run):
+        return "about"
+    waiting = {*to_run, *([current.spec.id] if current and not current.steps else [])}
+    if any(each.cell in waiting and not each.is_sure for each in record.sittings[-1].queue):
+        return "at a guess"
+    return "up to" if record.sittings[-1].started.precision else "about"
 
 
 def _rest_of_cell_s(cell: CellRecord, rule: PrecisionRule | None) -> float | None:

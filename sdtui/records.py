@@ -18,11 +18,13 @@ from sdtui.model.events import (
     Event,
     Log,
     RunFinished,
+    RunForecast,
     RunStarted,
     Stamped,
     Step,
     Telemetry,
 )
+from sdtui.model.forecast import Forecast
 from sdtui.model.vram import VramNeed
 
 MEASURED_WITH = ("torch", "diffusers")
@@ -79,12 +81,16 @@ class CellRecord:
 
 @dataclass
 class SittingRecord:
-    """One stretch of a run: started once, resumed for each further one."""
+    """One stretch of a run: started once, resumed for each further one.
+
+    ``queue`` is what was due when that was last said, in the order in which it runs.
+    """
 
     started_at: float
     started: RunStarted
     finished: RunFinished | None = None
     finished_at: float | None = None
+    queue: tuple[Forecast, ...] = ()
 
 
 @dataclass
@@ -123,6 +129,11 @@ class RunRecord:
             worst = min(worse, key=lambda ending: ending.status == "cancelled")
             return replace(worst, reason=f"process {worst.process}: {worst.reason}")
         return endings[-1] if len(endings) >= self.processes else None
+
+    def why_not_run(self, cell: CellRecord) -> str:
+        """Says why a cell is not run, or did not fit into the budget of the last sitting, which has ended."""
+        finished = self.sittings[-1].finished if self.sittings else None
+        return self.why_left_out(cell) or (finished.left.get(cell.spec.id, "") if finished else "")
 
     def due(self, cell: CellRecord) -> tuple[int, ...]:
         """Returns which of a cell's processes the last sitting still has to run, by number; empty without a sitting.
@@ -191,6 +202,9 @@ class RunRecord:
         t, event = stamped.t, stamped.event
         if isinstance(event, RunStarted):
             self.sittings.append(SittingRecord(t, event))
+        elif isinstance(event, RunForecast):
+            if self.sittings and self.sittings[-1].started.sitting == event.sitting:
+                self.sittings[-1].queue = event.queue
         elif isinstance(event, RunFinished):
             if self.sittings and self.sittings[-1].started.sitting == event.sitting:
                 self.sittings[-1].finished, self.sittings[-1].finished_at = event, t
@@ -202,7 +216,7 @@ class RunRecord:
             self._apply_to_cell(t, event)
 
     def _apply_to_cell(self, t: float, event: Event) -> None:
-        assert not isinstance(event, (RunStarted, RunFinished, Log))
+        assert not isinstance(event, (RunStarted, RunForecast, RunFinished, Log))
         record = self.cells[event.cell]
         if isinstance(event, CellStarted):
             begun = record.begun(event.process, event.sitting, t, self._beside(record, event))

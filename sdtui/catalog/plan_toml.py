@@ -10,6 +10,7 @@ from typing import Any
 from sdtui.catalog.toml_files import write_toml
 from sdtui.model.plan import Plan
 from sdtui.model.sizes import size_text
+from sdtui.model.spans import span_text
 
 _KEYS = (
     "pipelines",
@@ -48,6 +49,8 @@ def plan_to_toml(plan: Plan, file: str = "plan.toml") -> str:
     table.update({key: True for key in ("cold", "trace", "exclusive", "skip_larger_after_oom") if getattr(plan, key)})
     if plan.processes > 1:
         table["processes"] = plan.processes
+    if plan.budget is not None:
+        table["budget"] = span_text(plan.budget)
     if plan.timeouts:
         table["timeouts"] = plan.timeouts
     if plan.mode_definitions:

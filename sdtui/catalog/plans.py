@@ -43,6 +43,7 @@ FLAGS = {
     "max_seconds": "--max-seconds",
     "vram_limit": "--vram-limit",
     "skip_larger_after_oom": "--skip-larger-after-oom",
+    "budget": "--budget",
 }
 """The flag of each plan key that has one."""
 

@@ -12,6 +12,7 @@ from sdtui.model.precision import FEWEST_MEASURED
 from sdtui.model.results import Phase
 from sdtui.model.shares import parse_share
 from sdtui.model.sizes import parse_size
+from sdtui.model.spans import parse_span
 
 Positive = Annotated[int, Limits(least=1)]
 Pixels = Annotated[int, Limits(least=8, multiple=8)]
@@ -39,6 +40,13 @@ def _size(value: Any) -> int:
     if size is None:
         raise ValueError("is no size of memory; write it such as 15GiB, in GiB, MiB, GB or MB")
     return size
+
+
+def _span(value: Any) -> float:
+    span = parse_span(value) if isinstance(value, str) else None
+    if span is None:
+        raise ValueError("is no span of time; write it as 90s, 20m or 1h30m")
+    return span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +195,7 @@ class PlanKeys:
     max_seconds: Seconds | None = None
     vram_limit: Annotated[int, Limits(before=_size)] | None = None
     skip_larger_after_oom: bool | None = None
+    budget: Annotated[float, Limits(before=_span)] | None = None
     timeouts: dict[Phase, Seconds] | None = None
 
 

@@ -81,6 +81,9 @@ def run(
         bool | None,
         typer.Option("--skip-larger-after-oom", help="Leave out larger batches of what ran out of memory."),
     ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="TIME", help="Run what fits into so long, such as 20m or 1h30m.")
+    ] = None,
     scale: Annotated[
         str | None,
         typer.Option("--scale", metavar="full|tiny", help="Take full size, or a few channels, which needs no GPU."),
@@ -122,6 +125,7 @@ def run(
         "max_seconds": number(max_seconds),
         "vram_limit": vram_limit,
         "skip_larger_after_oom": skip_larger_after_oom,
+        "budget": budget,
         "scale": scale,
         "weights": weights,
         "device": device,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from sdtui.model.cell import Cell
 from sdtui.model.codec import DecodeError, decode, encode, finite
+from sdtui.model.forecast import Forecast
 from sdtui.model.machine import Interpreter, Machine
 from sdtui.model.precision import PrecisionReached, PrecisionRule
 from sdtui.model.probe import Probe
@@ -29,6 +30,7 @@ class RunStarted:
         probe: The device's matrix rates as they were known then; ``None`` where they were not.
         processes: How many fresh processes each cell is measured in.
         precision: Decides how often cells are called; ``None`` where their number of calls does.
+        budget_s: How long the sitting may last: cells that would not end within it are left. ``None`` without a limit.
     """
 
     KIND: ClassVar[str] = "run.started"
@@ -43,6 +45,20 @@ class RunStarted:
     probe: Probe | None = None
     processes: int = 1
     precision: PrecisionRule | None = None
+    budget_s: float | None = None
+
+
+@dataclass(frozen=True)
+class RunForecast:
+    """What a sitting has left to run; said when it begins, and anew just before the end of a cell that tells more.
+
+    Attributes:
+        queue: The cells that are due, in the order in which they run, and how long one process of each may take.
+    """
+
+    KIND: ClassVar[str] = "run.forecast"
+    sitting: int
+    queue: tuple[Forecast, ...]
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ class RunFinished:
         status: ``ok`` (every cell ok), ``incomplete`` (some cell did not end ok), ``cancelled``, or ``failed`` (the
             supervisor could not go on, with the reason).
         counts: Cells of the run by status, counting every sitting.
+        left: Why cells were not run that did not fit into the budget, by id.
     """
 
     KIND: ClassVar[str] = "run.finished"
@@ -60,6 +77,7 @@ class RunFinished:
     status: RunStatus
     counts: Mapping[str, int]
     reason: str = ""
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -314,6 +332,7 @@ class Log:
 
 Event = (
     RunStarted
+    | RunForecast
     | RunFinished
     | CellQueued
     | CellStarted
@@ -329,6 +348,7 @@ KINDS: dict[str, type[Any]] = {
     cls.KIND: cls
     for cls in (
         RunStarted,
+        RunForecast,
         RunFinished,
         CellQueued,
         CellStarted,

@@ -31,6 +31,7 @@ class Plan:
         vram_limit: Bytes that torch's allocator may take of the GPU's memory; ``None`` lets it take all.
         skip_larger_after_oom: Once a cell ran out of memory, leave out those of its pipeline, mode and environment with
             larger batches; see `sdtui.records.RunRecord.ruled_out_by`.
+        budget: Seconds that a sitting may last: cells that would not end within it are left; ``None`` without a limit.
         timeouts: Longest silence of a worker by phase, in seconds; phases that are left out keep sdtui's own.
         mode_definitions: Modes of the person's own, by name: TOML tables of the catalog's schema.
         pipeline_definitions: Pipelines of the person's own, likewise.
@@ -60,6 +61,7 @@ class Plan:
     max_seconds: float | None = None
     vram_limit: int | None = None
     skip_larger_after_oom: bool = False
+    budget: float | None = None
     timeouts: Mapping[Phase, float] = field(default_factory=dict)
     mode_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pipeline_definitions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -57,6 +57,7 @@ def _sitting(sitting: SittingRecord) -> dict[str, Any]:
         "started": encode(sitting.started),
         "finished_at": sitting.finished_at,
         "finished": encode(sitting.finished),
+        "queue": encode(sitting.queue),
     }
 
 

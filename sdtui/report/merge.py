@@ -70,7 +70,7 @@ class Result:
     @property
     def reason(self) -> str:
         """Why it did not end ok, or is not run; empty where there is nothing to say."""
-        return self.ending.reason if self.ending else self.run.why_left_out(self.record)
+        return self.ending.reason if self.ending else self.run.why_not_run(self.record)
 
     @cached_property
     def processes(self) -> tuple[Process, ...]:

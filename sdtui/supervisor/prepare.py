@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from sdtui import environments, probes, settings
+from sdtui import durations, environments, probes, settings
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
@@ -40,7 +40,7 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
 
     Raises:
         UserError: The device is not there or has less memory than the limit, an environment does not work, no cell
-            comes of the plan, or the file of the device's measured matrix rates is damaged.
+            comes of the plan, or a file of what was measured of the device before is damaged.
     """
     catalog = load_catalog(settings.config_dir())
     cells = expand(plan, catalog)
@@ -66,6 +66,8 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         precision=_rule(plan),
         skip_larger_after_oom=plan.skip_larger_after_oom,
         estimated_mib={cell: mib for cell, mib in estimates.items() if mib is not None},
+        budget_s=plan.budget,
+        durations=durations.known(machine.device_name),
         silence_s={**limits.SILENCE_S, **plan.timeouts},
     )
 

@@ -42,6 +42,7 @@ from sdtui.supervisor.forkserver import ForkServers
 from sdtui.supervisor.launch import Worker, start_worker, telling, worker_environ, worker_path
 from sdtui.supervisor.log import CellLog
 from sdtui.supervisor.on_finish import OnFinish
+from sdtui.supervisor.queue import Queue
 from sdtui.supervisor.sampling import Sampling
 from sdtui.supervisor.signals import Signals
 from sdtui.supervisor.sitting import Sitting
@@ -114,6 +115,7 @@ class _Held:
         self._record = runs.read(folder)
         self._number = len(self._record.sittings) + 1
         self._fork_servers = ForkServers(sitting, self._gpu_uuid(), folder / "logs")
+        self._queue = Queue(sitting, self._record)
 
     def run(self) -> RunStatus:
         try:
@@ -137,6 +139,7 @@ class _Held:
         self._check_outputs()
         self._journal.sync()
         if due := self._due():
+            self._append(self._queue.forecast())
             self._say_what_starts_anew(due)
             with self._device() as held:
                 if held:
@@ -183,6 +186,7 @@ class _Held:
             },
             processes=sitting.processes,
             precision=sitting.precision,
+            budget_s=sitting.budget_s,
         )
 
     def _variables(self) -> list[str]:
@@ -233,20 +237,14 @@ class _Held:
 
     def _measure_due(self) -> None:
         with self._fork_servers.started(self._due_in):
-            for process in self._rounds():
-                for cell in self._sitting.cells:
-                    if self._cancel_requested():
-                        return
-                    if process in self._record.due(self._record_of(cell)):
-                        self._measure(cell, process)
+            for cell, process in self._queue:
+                if self._cancel_requested():
+                    return
+                self._measure(cell, process)
 
     def _due_in(self, environment: str) -> list[Cell]:
         cells = [cell for cell in self._sitting.cells if cell.slot.environment == environment]
         return [cell for cell in cells if self._record.due(self._record_of(cell))]
-
-    def _rounds(self) -> range:
-        """The first process of every cell, then the second of every cell: what is compared takes turns."""
-        return range(1, self._sitting.processes + 1)
 
     def _say_what_starts_anew(self, due: Sequence[CellRecord]) -> None:
         """Where a sitting was forced upon another device or other versions, what was measured before does not count."""
@@ -376,9 +374,13 @@ class _Held:
 
     def _end(self, ending: CellFinished, t: float | None = None) -> None:
         due = self._due()
+        for forecast in self._queue.learn(ending, t):
+            self._append(forecast, t)
         self._append(ending, t)
         self._say_what_is_left_out([cell for cell in due if cell.spec.id != ending.cell])
         self._check_outputs(ending.cell)
+        for log in self._queue.keep():
+            self._append(log)
         self._journal.sync()
 
     def _check_outputs(self, cell: str | None = None) -> None:
@@ -416,7 +418,8 @@ class _Held:
     def _finish(self, status: RunStatus, reason: str) -> RunFinished:
         known = [cell for cell in self._sitting.cells if cell.id in self._record.cells]
         counts = Counter[str](self._status(cell) or "not run" for cell in known)
-        finished = RunFinished(self._number, status, dict(counts), reason)
+        left = self._queue.left() if status == "incomplete" else {}
+        finished = RunFinished(self._number, status, dict(counts), reason, left)
         self._append(finished)
         self._journal.sync()
         return finished

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sdtui.durations import Duration
 from sdtui.model.cell import Cell
 from sdtui.model.machine import Interpreter, Machine
 from sdtui.model.precision import PrecisionRule
@@ -29,6 +30,8 @@ class Sitting:
         precision: Decides how often cells are called; ``None`` where their number of calls does.
         skip_larger_after_oom: Leave out cells that are larger than one that ran out of memory.
         estimated_mib: What torch's allocator may take at its most, by cell, as far as `sdtui.supervisor.vram` tells.
+        budget_s: How long it may last; ``None`` without a limit.
+        durations: What cells took before on such a device.
         silence_s: Longest silence of a worker by phase, in seconds.
     """
 
@@ -46,4 +49,6 @@ class Sitting:
     precision: PrecisionRule | None = None
     skip_larger_after_oom: bool = False
     estimated_mib: Mapping[str, float] = field(default_factory=dict)
+    budget_s: float | None = None
+    durations: Sequence[Duration] = ()
     silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)

@@ -12,6 +12,7 @@ from sdtui.catalog.plans import FLAGS, number, read_flags, resolve_plan
 from sdtui.model.errors import UserError
 from sdtui.model.plan import Plan
 from sdtui.model.sizes import size_text
+from sdtui.model.spans import span_text
 from sdtui.tui.draft import AXES, Draft, shown_plan
 from sdtui.tui.form import Item, Kind, Section
 
@@ -57,6 +58,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
         Field("max_calls", "max calls", "at most, for the precision"),
         Field("max_seconds", "max seconds", "of measured calls, likewise"),
         Field("processes", "processes", "fresh ones for each cell"),
+        Field("budget", "budget", "run what fits, as in 20m"),
         Field("cold", "cold", "empty the compile cache first", ("off", "on")),
         Field("trace", "trace", "one more call, under a profiler", ("off", "on")),
         Field("skip_larger_after_oom", "stop at OOM", "leave out larger batches after it", ("off", "on")),
@@ -80,6 +82,7 @@ _UNSET = {
     "max_calls": "none",
     "max_seconds": "none",
     "vram_limit": "none",
+    "budget": "none",
 }
 
 
@@ -193,6 +196,8 @@ def as_text(key: str, value: Any) -> str:
         return size_text(value)
     if key == "precision" and isinstance(value, float):
         return f"{100 * value:g}%"
+    if key == "budget" and isinstance(value, float):
+        return span_text(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

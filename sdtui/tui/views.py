@@ -135,7 +135,7 @@ class RunReducer:
         record = self.record.cells[cell]
         if live is not None and live.cell == cell:
             return CellView(record.spec, "running", _progress_words(live), run=self.record.path)
-        why = self.record.why_left_out(record)
+        why = self.record.why_not_run(record)
         return self._cells.get(cell) or CellView(record.spec, "queued", "not run" if why else left, reason=why)
 
     def _message(self, done: int, total: int) -> str:

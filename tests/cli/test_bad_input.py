@@ -149,6 +149,10 @@ IN_A_FLAG = [
         f"--vram-limit 15GiB {ON_CPU}",
         "--vram-limit: limits torch's allocator on a GPU, and the device is cpu; leave it out",
     ),
+    *(
+        Case(f"--budget {text}", f'--budget: "{text}" is no span of time; write it as 90s, 20m or 1h30m')
+        for text in ("20", "20min", "0s", "-5m", "m", "1m1h")
+    ),
     Case("--size 100", "--size: 100 is no multiple of 8; did you mean 96?"),
     Case("--guidance x", '--guidance: "x" is no number'),
     Case("--guidance nan", "--guidance: NaN is no finite number"),

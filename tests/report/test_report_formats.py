@@ -11,6 +11,7 @@ from sdtui.model.cell import Cell
 from sdtui.model.codec import decode
 from sdtui.model.errors import UserError
 from sdtui.model.events import CallFinished, CellFinished, CellPhase, Log, RunFinished, RunStarted, Step, Telemetry
+from sdtui.model.forecast import Forecast
 from sdtui.records import CellRecord, RunRecord, SittingRecord
 from sdtui.report.csv_report import CALL_COLUMNS, CELL_COLUMNS, RATE_COLUMNS
 from sdtui.report.render import render
@@ -41,7 +42,11 @@ def record_of(value, path) -> RunRecord:
     }
     sittings = [
         SittingRecord(
-            s["started_at"], decode(RunStarted, s["started"]), optional(RunFinished, s["finished"]), s["finished_at"]
+            s["started_at"],
+            decode(RunStarted, s["started"]),
+            optional(RunFinished, s["finished"]),
+            s["finished_at"],
+            tuple(decode(Forecast, each) for each in s["queue"]),
         )
         for s in value["sittings"]
     ]

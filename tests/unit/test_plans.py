@@ -167,6 +167,7 @@ def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
         processes=2,
         vram_limit="15GiB",
         skip_larger_after_oom=True,
+        budget="20m",
     )
     assert set(tomllib.loads(plan_to_toml(plan))) == keys
 
@@ -197,10 +198,17 @@ def test_a_vram_limit_needs_a_gpu(write):
     assert complaint(path, **on_cpu) == f"{path}: vram_limit: {limits}"
 
 
-def test_a_precision_does_not_enter_a_cells_id():
-    assert [cell.id for cell in expand(resolve(precision="1%"), CATALOG)] == [
-        cell.id for cell in expand(resolve(), CATALOG)
-    ]
+@pytest.mark.parametrize("key", [{"precision": "1%"}, {"budget": "20m"}])
+def test_what_changes_no_work_does_not_enter_a_cells_id(key):
+    assert [cell.id for cell in expand(resolve(**key), CATALOG)] == [cell.id for cell in expand(resolve(), CATALOG)]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("20m", 1200), ("1h30m", 5400), ("1h5s", 3605)])
+def test_a_budget_is_a_span_of_time_and_is_written_again(write, text, seconds):
+    plan = resolve(write(f'pipelines = ["sd-txt2img"]\nbudget = "{text}"\n'))
+    assert plan.budget == seconds
+    assert resolve(write(plan_to_toml(plan))) == plan
+    assert resolve(budget=text).budget == seconds
 
 
 def test_slots_are_read_and_written_again(write):

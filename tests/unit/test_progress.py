@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sdtui import runs
-from sdtui.model.events import CellFinished, CellPhase, CellStarted, RunStarted, Stamped, Step
+from sdtui.model.events import CellFinished, CellPhase, CellStarted, RunForecast, RunStarted, Stamped, Step
+from sdtui.model.forecast import Basis, Forecast
 from sdtui.model.precision import PrecisionRule
 from sdtui.progress import RECENT_STEPS, Progress, cell_remaining_s, progress_of, rate_of, recent_steps
 from sdtui.records import RunRecord
@@ -20,11 +21,22 @@ IF = Path(__file__).parents[2] / "docs" / "results" / "2026-11-24-h100-docs-batc
 TINY = RECORDED / "20261124T231027Z-vm-epyc-fa50b5"
 
 
-def along(folder: Path) -> Iterator[tuple[Stamped, RunRecord, Progress]]:
+Moment = tuple[Stamped, RunRecord, Progress]
+
+
+def along(folder: Path) -> Iterator[Moment]:
     record = RunRecord(folder)
     for stamped in runs.Tail(folder).poll():
         record.apply(stamped)
         yield stamped, record, progress_of(record, stamped.t)
+
+
+def until_a_step(moments: Iterable[Moment]) -> Iterator[tuple[Stamped, float]]:
+    for stamped, _, progress in moments:
+        if isinstance(stamped.event, Step):
+            return
+        assert progress.remaining_s is not None
+        yield stamped, progress.remaining_s
 
 
 def test_cells_are_counted_as_they_end() -> None:
@@ -167,3 +179,46 @@ def test_where_a_precision_decides_the_estimate_is_up_to_its_limits() -> None:
     assert all(bound >= about for (bound, _), (about, _) in zip(short, plain, strict=True))
     assert sum(bound for bound, _ in short) < sum(bound for bound, _ in many) / 2
     assert [seconds for seconds, _ in none] == [seconds for seconds, _ in plain]
+
+
+def foretold(*seconds: float, basis: Basis = "measured", budget_s: float | None = None) -> Iterator[Moment]:
+    """The recorded H100 run from its first cell on, had it forecast so much for its two cells."""
+    record = RunRecord(DOCS)
+    for stamped in runs.Tail(DOCS).poll():
+        event = stamped.event
+        record.apply(
+            Stamped(stamped.t, dataclasses.replace(event, budget_s=budget_s))
+            if isinstance(event, RunStarted)
+            else stamped
+        )
+        if len(record.cells) == 2 and not record.sittings[-1].queue:
+            record.apply(Stamped(stamped.t, RunForecast(1, tuple(map(Forecast, record.cells, seconds, [basis] * 2)))))
+        if record.sittings and record.sittings[-1].queue:
+            yield stamped, record, progress_of(record, stamped.t)
+
+
+def test_a_forecast_tells_from_the_start() -> None:
+    moments = list(foretold(30.0, 90.0))
+    assert moments[0][2] == Progress(0, 2, None, 120.0)
+    before = [left for _, left in until_a_step(moments)]
+    assert all(90 < left <= 120 for left in before)
+    assert before == sorted(before, reverse=True), "the time goes by"
+    first = next(progress for stamped, _, progress in moments if isinstance(stamped.event, CellFinished))
+    assert first.remaining_s == 90.0, "whatever the first one took"
+
+
+def test_what_rests_on_other_cells_is_a_guess_as_long_as_it_is_to_come() -> None:
+    for basis in ("similar", "guess"):
+        said = [progress.how_sure for *_, progress in foretold(30.0, 90.0, basis=basis)]
+        assert list(dict.fromkeys(said)) == ["at a guess", "about"]
+        assert said.index("about") > len(said) / 2, "the last cell's own steps tell"
+    assert {progress.how_sure for *_, progress in foretold(30.0, 90.0)} == {"about"}
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "forecasts", "fits_s"),
+    [(1000, (30, 90), 120), (100, (30, 90), 30), (40, (90, 30), 30), (10, (30, 90), 0)],
+)
+def test_under_a_budget_what_fits_counts(budget_s: float, forecasts: tuple[float, float], fits_s: float) -> None:
+    _, _, progress = next(foretold(*forecasts, budget_s=budget_s))
+    assert (progress.total, progress.remaining_s) == (2, fits_s)

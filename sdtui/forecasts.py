@@ -1,0 +1,119 @@
+"""How long a cell may take: from what it and others like it took before, on the same GPU model or CPU.
+
+A cell that was never measured is estimated from the one that is most like it, its calls scaled by their floating-point
+operations. Where nothing like it was measured, constants stand in; docs/methodology.md says what they are taken from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sdtui.durations import Duration, compiled_by
+from sdtui.model.cell import Cell
+from sdtui.model.forecast import Basis, Forecast
+from sdtui.model.precision import PrecisionRule
+from sdtui.ordering import work_of
+
+IMPORT_S = 20.0
+"""From a worker's launch until torch and diffusers are imported."""
+LOAD_S = 5.0
+"""Building a pipeline, and what is left to do after its calls."""
+COMPILE_S = 70.0
+"""For each denoiser that is compiled, with an empty cache."""
+GPU_RATE = 40e12
+"""Floating-point operations per second of a GPU, whatever it is."""
+CPU_RATE = 0.2e12
+"""Of a CPU."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What of a sitting changes how long a cell takes.
+
+    Attributes:
+        on_gpu: Whether cells run on a GPU.
+        torch: Version by environment.
+        cold: Whether the compile cache is emptied before each cell.
+        traced: Whether there is one more call, under torch.profiler.
+        precision: Decides how often cells are called.
+    """
+
+    on_gpu: bool
+    torch: Mapping[str, str | None] = field(default_factory=dict)
+    cold: bool = False
+    traced: bool = False
+    precision: PrecisionRule | None = None
+
+
+def forecast(cell: Cell, known: Sequence[Duration], manner: Manner) -> Forecast:
+    """Returns how long a process of a cell may take.
+
+    Args:
+        cell: To be measured.
+        known: What cells took on the same GPU model or CPU, oldest first.
+        manner: How it will be measured.
+    """
+    compiled, torch = compiled_by(cell), manner.torch.get(cell.slot.environment)
+    wanted = _Wanted(cell, torch, compiled > 0 and _meets_cold_cache(cell, known, manner), manner.traced)
+    of_scale = [each for each in reversed(known) if each.scale == cell.scale]
+    told = min(of_scale, key=wanted.unlikeness, default=None)
+    call_s = told.call_s * wanted.work / told.work if told else wanted.work / (GPU_RATE if manner.on_gpu else CPU_RATE)
+    if told and wanted.is_alike(told):
+        around_s = max(0.0, told.start_s - told.call_s) * (compiled / told.compiled if told.compiled else 1.0)
+        basis: Basis = "measured" if wanted.is_met_by(told) else "similar"
+    else:
+        around_s, basis = LOAD_S + compiled * COMPILE_S, "guess"
+    import_s = next((each.import_s for each in reversed(known) if each.torch == torch), IMPORT_S)
+    seconds = import_s + around_s + call_s + _later_calls_s(cell, call_s, manner.precision)
+    return Forecast(cell.id, round(seconds, 1), basis)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A cell as it will be measured."""
+
+    cell: Cell
+    torch: str | None
+    cold: bool
+    traced: bool
+
+    @property
+    def work(self) -> float:
+        return work_of(self.cell)
+
+    def is_alike(self, known: Duration) -> bool:
+        """Says whether a duration has compilation in it where the cell has."""
+        return (known.compiled > 0) == (self.cell.mode.compile is not None)
+
+    def unlikeness(self, known: Duration) -> tuple[float, ...]:
+        """Returns how far a duration is from telling of the cell, what counts most first."""
+        return (
+            not self.is_alike(known),
+            known.cell != self.cell.id,
+            known.pipeline != self.cell.slot.pipeline,
+            known.dtype != self.cell.dtype,
+            known.mode != self.cell.mode.name,
+            abs(math.log(known.work / self.work)),
+            known.torch != self.torch,
+            known.traced != self.traced,
+            known.cold != self.cold,
+        )
+
+    def is_met_by(self, known: Duration) -> bool:
+        """Says whether a duration is the cell's own, measured as it will be."""
+        asked = (self.cell.id, self.torch, self.traced, self.cold)
+        return (known.cell, known.torch, known.traced, known.cold) == asked
+
+
+def _meets_cold_cache(cell: Cell, known: Sequence[Duration], manner: Manner) -> bool:
+    """Whether the cell's graphs have yet to be compiled: before it has run for the first time, they are in no cache."""
+    torch = manner.torch.get(cell.slot.environment)
+    return manner.cold or not any((each.cell, each.torch) == (cell.id, torch) for each in known)
+
+
+def _later_calls_s(cell: Cell, call_s: float, rule: PrecisionRule | None) -> float:
+    """Returns what the calls after the first take; where a precision decides how many there are, at most."""
+    least = (cell.calls - 1) * call_s
+    return max(least, min((rule.max_calls - 1) * call_s, rule.max_seconds)) if rule else least

@@ -1,0 +1,125 @@
+"""What a sitting has left to run: in which order, how long it may take, and what of it fits into the budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from sdtui import durations
+from sdtui.durations import Duration
+from sdtui.forecasts import Manner, forecast
+from sdtui.model.cell import Cell
+from sdtui.model.errors import UserError
+from sdtui.model.events import CellFinished, Log, RunForecast
+from sdtui.model.forecast import Forecast
+from sdtui.model.spans import span_text
+from sdtui.ordering import ordered
+from sdtui.records import RunRecord
+from sdtui.supervisor.sitting import Sitting
+
+
+class Queue:
+    """The processes of a sitting's cells that are due, which are yielded one by one as they come to be run.
+
+    The first process of every cell comes before the second of any: what is compared takes turns.
+    """
+
+    def __init__(self, sitting: Sitting, record: RunRecord) -> None:
+        """Begins with what is known of how long cells take.
+
+        Args:
+            sitting: What is measured.
+            record: Of the run, which the supervisor keeps up to date.
+        """
+        self._sitting = sitting
+        self._record = record
+        self._cells = ordered(sitting.cells)
+        self._device = sitting.machine.device_name
+        self._known: list[Duration] = [*sitting.durations, *durations.taken(record, self._device)]
+        self._to_keep: list[Duration] = []
+        self._keeps = True
+        self._manner = Manner(
+            on_gpu=sitting.machine.gpu is not None,
+            torch={each.name: each.packages.get("torch") for each in sitting.environments},
+            cold=sitting.cold,
+            traced=sitting.trace,
+            precision=sitting.precision,
+        )
+
+    def __iter__(self) -> Iterator[tuple[Cell, int]]:
+        """Yields cells and which process of each comes next; what does not fit into the budget is passed over."""
+        for process in range(1, self._sitting.processes + 1):
+            waiting = list(self._cells)
+            while (cell := self._next(waiting, process)) is not None:
+                waiting.remove(cell)
+                yield cell, process
+
+    def forecast(self) -> RunForecast:
+        """Returns what is due, in order, and how long it may take."""
+        cells = (cell for cell in self._cells if self._is_due(cell))
+        return RunForecast(len(self._record.sittings), tuple(self._forecast(cell) for cell in cells))
+
+    def learn(self, ending: CellFinished, t: float | None) -> Iterator[RunForecast]:
+        """Takes in how long the process took that ends now, for the rest of the sitting.
+
+        Args:
+            ending: Which the record does not have yet.
+            t: When it ended, in unix seconds; ``None`` where it never ran.
+
+        Yields:
+            The forecast, where this changes it.
+        """
+        process = replace(self._record.cells[ending.cell], finished=ending, finished_at=t)
+        duration = durations.taken_by(self._record, process)
+        if duration is None:
+            return
+        before = self.forecast()
+        self._known.append(duration)
+        self._to_keep.append(duration)
+        if self.forecast() != before:
+            yield self.forecast()
+
+    def keep(self) -> Iterator[Log]:
+        """Keeps what was learned for later runs; once that has failed, which it yields a word of, no longer."""
+        while self._to_keep and self._keeps:
+            try:
+                durations.keep(self._to_keep.pop(), self._device)
+            except (OSError, UserError) as error:
+                self._keeps = False
+                reason = error if isinstance(error, UserError) else f"{error.filename}: {error.strerror}"
+                yield Log(f"how long cells take is not kept for later runs: {reason}", "warning")
+
+    def left(self) -> dict[str, str]:
+        """Returns why each cell that is still due was not run, by id; empty where there is no budget."""
+        if self._sitting.budget_s is None:
+            return {}
+        cells = (cell for cell in self._cells if self._is_due(cell))
+        return {cell.id: self._why_not(self._forecast(cell)) for cell in cells}
+
+    def _next(self, waiting: Sequence[Cell], process: int) -> Cell | None:
+        due = (cell for cell in waiting if process in self._record.due(self._record.cells[cell.id]))
+        return next((cell for cell in due if self._fits(cell)), None)
+
+    def _fits(self, cell: Cell) -> bool:
+        left_s = self._left_s()
+        return left_s is None or self._forecast(cell).seconds <= left_s
+
+    def _left_s(self) -> float | None:
+        """Returns what is left of the budget, which counts from the sitting's start; ``None`` where there is none."""
+        if self._sitting.budget_s is None:
+            return None
+        return max(0.0, self._record.sittings[-1].started_at + self._sitting.budget_s - time.time())
+
+    def _why_not(self, expected: Forecast) -> str:
+        budget, left = span_text(self._sitting.budget_s or 0.0), span_text(self._left_s() or 0.0)
+        guess = "" if expected.is_sure else ", at a guess"
+        return (
+            f"did not fit into the budget of {budget}: it takes {span_text(expected.seconds)}{guess}; {left} was left"
+        )
+
+    def _is_due(self, cell: Cell) -> bool:
+        return bool(self._record.due(self._record.cells[cell.id]))
+
+    def _forecast(self, cell: Cell) -> Forecast:
+        return forecast(cell, self._known, self._manner)
