@@ -1,4 +1,4 @@
-"""How long cells took, kept per GPU model (or CPU) for the estimates of later runs."""
+"""How long cells took, and how much memory, kept per GPU model (or CPU) for the estimates of later runs."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Duration:
         import_s: From the worker's launch until its packages were imported.
         start_s: All else but the calls after the first: loading, the first call, what follows the last.
         call_s: A call after the first, on average; the first, where there was no other.
+        peak_mib: What torch's allocator held at its most during a call; ``None`` on a CPU.
     """
 
     cell: str
@@ -50,6 +51,7 @@ class Duration:
     import_s: float
     start_s: float
     call_s: float
+    peak_mib: float | None = None
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -128,6 +130,7 @@ def taken_by(record: RunRecord, process: CellRecord) -> Duration | None:
     first_s = sum(call.wall_ms for call in process.calls if call.call == 1) / 1000
     count = max(call.call for call in process.calls) - 1
     import_s = next((t for t, phase in process.phases if phase.phase != "import"), process.started) - process.started
+    peaks = [call.peak_allocated_mib for call in process.calls if call.peak_allocated_mib is not None]
     packages = {each.name: each.packages for each in sitting.started.environments}
     return Duration(
         cell=spec.id,
@@ -143,6 +146,7 @@ def taken_by(record: RunRecord, process: CellRecord) -> Duration | None:
         import_s=import_s,
         start_s=max(0.0, process.finished_at - process.started - import_s - sum(later)),
         call_s=sum(later) / count if count else first_s,
+        peak_mib=max(peaks, default=None),
     )
 
 

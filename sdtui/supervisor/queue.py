@@ -60,6 +60,11 @@ class Queue:
         cells = (cell for cell in self._cells if self._is_due(cell))
         return RunForecast(len(self._record.sittings), tuple(self._forecast(cell) for cell in cells))
 
+    def peak_mib(self, cell: Cell) -> float | None:
+        """Returns what torch's allocator held at its most when the cell was last measured on such a device."""
+        peaks = (each.peak_mib for each in reversed(self._known) if each.cell == cell.id)
+        return next((peak for peak in peaks if peak is not None), None)
+
     def learn(self, ending: CellFinished, t: float | None) -> Iterator[RunForecast]:
         """Takes in how long the process took that ends now, for the rest of the sitting.
 

@@ -307,7 +307,7 @@ class _Held:
         self._end(replace(ending, summary=summary, precision=precision, process=process), finished)
 
     def _need(self, cell: Cell, free_mib: float | None) -> VramNeed | None:
-        return vram.need(cell, self._sitting.estimated_mib.get(cell.id), None, free_mib)
+        return vram.need(cell, self._sitting.estimated_mib.get(cell.id), self._queue.peak_mib(cell), free_mib)
 
     def _start_worker(self, cell: Cell, process: int) -> Worker | None:
         """Starts the cell's worker; where it cannot be started, ends the cell and returns ``None``."""

@@ -12,6 +12,7 @@ from supervised import CATALOG, Lab, statuses
 from sdtui import runs
 from sdtui.catalog.expand import expand
 from sdtui.catalog.plans import resolve_plan
+from sdtui.durations import Duration
 from sdtui.model.cell import Cell
 from sdtui.model.vram import VramNeed
 from sdtui.report.merge import merge
@@ -93,6 +94,18 @@ def test_a_cell_runs_however_much_it_is_said_to_need(lab: Lab) -> None:
     assert statuses(folder) == ["ok", "ok"]
     needs = [cell.need for cell in runs.read(folder).cells.values()]
     assert needs == [VramNeed(5000.0 + CUDA_MIB, 4000.0, False), None]
+
+
+def test_what_was_measured_on_such_a_device_before_takes_the_estimates_place(lab: Lab) -> None:
+    folder = lab.create("ok", "ok", processes=2)
+    first, second = lab.sitting(folder).cells
+    took = Duration(first.id, "sd-txt2img", "no-compile", "tiny", "float32", 0, 1e9, None, False, False, 1.0, 1.0, 1.0)
+    durations = tuple(dataclasses.replace(took, peak_mib=mib) for mib in (4000.0, 3000.0, None))
+    estimates = {first.id: 5000.0, second.id: 6000.0}
+    assert lab.run(folder, lab.sitting(folder, estimated_mib=estimates, durations=durations)) == 0
+    one, two = runs.read(folder).cells.values()
+    assert {each.need for each in one.processes} == {VramNeed(3000.0 + CUDA_MIB, None, True)}, "the newest that tells"
+    assert {each.need for each in two.processes} == {VramNeed(6000.0 + CUDA_MIB, None, False)}
 
 
 def test_on_a_cpu_nothing_is_said(lab: Lab) -> None:

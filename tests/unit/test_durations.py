@@ -31,6 +31,7 @@ def test_a_recorded_run_tells_what_its_cells_took() -> None:
     assert (stages.compiled, stages.torch, stages.dtype) == (3, "2.11.0", "float16")
     assert stages.start_s > 240, "which is mostly compilation"
     assert found["if.no-compile.current.b1-eba1e105"].compiled == 0
+    assert stages.peak_mib == pytest.approx(3801, abs=1), "of its second stage, which takes the most"
 
 
 def test_another_device_tells_nothing_here() -> None:
