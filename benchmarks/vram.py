@@ -21,7 +21,7 @@ from sdtui.report import text
 from sdtui.report.merge import Result, merge
 from sdtui.supervisor import vram
 
-HEADER = ["Cell", "Estimate MiB", "Peak allocated MiB", "Off %", "Estimate with CUDA's own MiB", "Peak device MiB"]
+HEADER = ["GPU", "Cell", "Estimate MiB", "Peak allocated MiB", "Off %", "With CUDA's own MiB", "Peak device MiB"]
 
 
 def main() -> None:
@@ -36,9 +36,9 @@ def rows(folders: Sequence[Path]) -> Iterator[list[str]]:
     for result in merge(map(runs.read, folders)):
         estimate, peak = vram.estimate_mib(result.spec, load_catalog().counts), peak_mib(result)
         if estimate is not None and peak is not None:
-            off = f"{100 * (estimate / peak - 1):+.1f}"
-            device = text.number(result.summary.peak_vram_mib, 0)
-            yield [result.spec.id, f"{estimate:.0f}", f"{peak:.0f}", off, f"{estimate + vram.CUDA_MIB:.0f}", device]
+            off, whole = f"{100 * (estimate / peak - 1):+.1f}", text.number(estimate + vram.CUDA_MIB, 0)
+            device_mib = text.number(result.summary.peak_vram_mib, 0)
+            yield [result.device, result.spec.id, f"{estimate:.0f}", f"{peak:.0f}", off, whole, device_mib]
 
 
 def peak_mib(result: Result) -> float | None:
