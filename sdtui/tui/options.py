@@ -61,6 +61,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
         Field("budget", "budget", "run what fits, as in 20m"),
         Field("cold", "cold", "empty the compile cache first", ("off", "on")),
         Field("trace", "trace", "one more call, under a profiler", ("off", "on")),
+        Field("exclusive", "exclusive", "each cell imports torch itself", ("off", "on")),
         Field("skip_larger_after_oom", "stop at OOM", "leave out larger batches after it", ("off", "on")),
     ),
 }
@@ -70,7 +71,7 @@ FIELDS = {field.key: field for fields in GROUPS.values() for field in fields}
 LISTS = ("modes", "environments")
 """Keys whose names are ticked."""
 
-_SWITCHES = ("cold", "trace", "skip_larger_after_oom")
+_SWITCHES = ("cold", "trace", "exclusive", "skip_larger_after_oom")
 _NUMBERS = ("steps", "size", "guidance", "seed", "calls", "max_calls", "max_seconds", "processes")
 _SWITCH = {"off": False, "on": True}
 _UNSET = {
