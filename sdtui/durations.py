@@ -14,7 +14,7 @@ from sdtui.model.errors import UserError
 from sdtui.ordering import work_of
 from sdtui.records import CellRecord, RunRecord
 
-MOST = 2000
+MOST = 500
 """Durations that are kept per device, the newest."""
 
 

@@ -56,7 +56,7 @@ def forecast(cell: Cell, known: Sequence[Duration], manner: Manner) -> Forecast:
         manner: How it will be measured.
     """
     compiled, torch = compiled_by(cell), manner.torch.get(cell.slot.environment)
-    wanted = _Wanted(cell, torch, compiled > 0 and _meets_cold_cache(cell, known, manner), manner.traced)
+    wanted = _Wanted(cell, torch, compiled > 0 and _meets_cold_cache(cell, known, manner), manner.traced, work_of(cell))
     of_scale = [each for each in reversed(known) if each.scale == cell.scale]
     told = min(of_scale, key=wanted.unlikeness, default=None)
     call_s = told.call_s * wanted.work / told.work if told else wanted.work / (GPU_RATE if manner.on_gpu else CPU_RATE)
@@ -78,10 +78,7 @@ class _Wanted:
     torch: str | None
     cold: bool
     traced: bool
-
-    @property
-    def work(self) -> float:
-        return work_of(self.cell)
+    work: float
 
     def is_alike(self, known: Duration) -> bool:
         """Says whether a duration has compilation in it where the cell has."""

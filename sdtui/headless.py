@@ -14,6 +14,7 @@ from sdtui import runs, settings
 from sdtui.follow import Narrator
 from sdtui.model.events import RunFinished
 from sdtui.records import RunRecord
+from sdtui.report import text
 from sdtui.report.markdown import tables_markdown
 from sdtui.starting import StartError, begin, endings, finishing_with, last_words, prepare_resume, start_detached
 from sdtui.supervisor.control import Control, request_cancel
@@ -199,16 +200,12 @@ def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None) ->
         return 1
     if finished.reason:
         narrator.say(f"run {folder.name}: {finished.reason}", "red")
-    narrator.say(f"run {folder.name}: {finished.status}{_left(finished)}")
+    left = text.beyond_budget(narrator.record.sittings[-1])
+    narrator.say(f"run {folder.name}: {finished.status}{f'; {left}' if left else ''}")
     narrator.say(str(folder / runs.REPORT))
     if finished.status != "ok":
         _say_hint(narrator, folder, endings(narrator.record))
     return 0 if finished.status == "ok" else 1
-
-
-def _left(finished: RunFinished) -> str:
-    count = len(finished.left)
-    return f"; {count} {'cell' if count == 1 else 'cells'} did not fit into the budget" if count else ""
 
 
 def _say_hint(narrator: Narrator, folder: Path, ended: Sequence[str | None]) -> None:

@@ -9,7 +9,6 @@ from sdtui.energy import SHORTEST_S
 from sdtui.flags import MEANINGS
 from sdtui.model.cell import Cell, Stage
 from sdtui.model.errors import UserError
-from sdtui.model.spans import span_text
 from sdtui.records import RunRecord
 from sdtui.report import precision, processes, text
 from sdtui.report.merge import Result
@@ -175,9 +174,7 @@ def _of_run(run: RunRecord) -> list[str]:
         notes.append(f"Run {run.id} was cancelled.")
     elif last.finished.status == "failed":
         notes.append(f"Run {run.id} failed: {text.inline(last.finished.reason)}")
-    elif last.finished.left and last.started.budget_s is not None:
-        count, budget = len(last.finished.left), span_text(last.started.budget_s)
-        left = f"{count} of its {len(run.cells)} cells did not fit into the budget of {budget}"
+    elif left := text.beyond_budget(last):
         notes.append(f"Run {run.id}: {left}; `sdtui resume {short(run.path)}` runs what is left.")
     notes += [f"Run {run.id}, {log.level}: {text.inline(log.message)}" for _, log in run.logs if log.level != "info"]
     return notes

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from sdtui.model.machine import Interpreter
 from sdtui.model.results import Status
+from sdtui.model.spans import span_text
 from sdtui.model.vram import VramNeed
+from sdtui.records import SittingRecord
 
 Writer = Callable[[float], str]
 """Writes one figure."""
@@ -154,6 +156,14 @@ def vram_need(need: VramNeed) -> str:
     about, known = ("", " as measured before") if need.measured else ("about ", "")
     free = "" if need.free_mib is None else f", {need.free_mib / 1024:.1f} GiB free"
     return f"needs {about}{need.mib / 1024:.1f} GiB of VRAM{known}{free}"
+
+
+def beyond_budget(sitting: SittingRecord | None) -> str:
+    """Says how many cells a sitting left, such as ``2 cells did not fit into the budget of 20m``; empty where none."""
+    if sitting is None or sitting.finished is None or not sitting.finished.left:
+        return ""
+    count, budget_s = len(sitting.finished.left), sitting.started.budget_s or 0.0
+    return f"{count} {'cell' if count == 1 else 'cells'} did not fit into the budget of {span_text(budget_s)}"
 
 
 def moment(t: float | None) -> str:

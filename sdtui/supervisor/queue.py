@@ -36,7 +36,8 @@ class Queue:
         self._record = record
         self._cells = ordered(sitting.cells)
         self._device = sitting.machine.device_name
-        self._known: list[Duration] = [*sitting.durations, *durations.taken(record, self._device)]
+        self._known = list(durations.newest((*sitting.durations, *durations.taken(record, self._device))))
+        self._said: tuple[Forecast, ...] = ()
         self._to_keep: list[Duration] = []
         self._keeps = True
         self._manner = Manner(
@@ -57,8 +58,8 @@ class Queue:
 
     def forecast(self) -> RunForecast:
         """Returns what is due, in order, and how long it may take."""
-        cells = (cell for cell in self._cells if self._is_due(cell))
-        return RunForecast(len(self._record.sittings), tuple(self._forecast(cell) for cell in cells))
+        self._said = tuple(self._forecast(cell) for cell in self._cells if self._is_due(cell))
+        return RunForecast(len(self._record.sittings), self._said)
 
     def peak_mib(self, cell: Cell) -> float | None:
         """Returns what torch's allocator held at its most when the cell was last measured on such a device."""
@@ -79,11 +80,11 @@ class Queue:
         duration = durations.taken_by(self._record, process)
         if duration is None:
             return
-        before = self.forecast()
         self._known.append(duration)
         self._to_keep.append(duration)
-        if self.forecast() != before:
-            yield self.forecast()
+        before, now = self._said, self.forecast()
+        if not {*now.queue} <= {*before}:
+            yield now
 
     def keep(self) -> Iterator[Log]:
         """Keeps what was learned for later runs; once that has failed, which it yields a word of, no longer."""

@@ -8,7 +8,9 @@ from pathlib import Path
 from sdtui import runs
 from sdtui.catalog.reference import load_reference
 from sdtui.check import Check
+from sdtui.display import duration
 from sdtui.model.cell import Cell, Slot, Stage
+from sdtui.model.forecast import Forecast
 from sdtui.model.results import CellSummary, StageSummary
 from sdtui.model.sizes import allocator_limited
 from sdtui.report import text
@@ -101,7 +103,8 @@ def _outcome(
     compared: Sequence[str],
 ) -> Iterator[Entry]:
     if view.state != "finished":
-        yield Entry("state", ": ".join(filter(None, (view.text or "queued", view.reason))))
+        takes = _forecast_words(view.forecast) if view.forecast else ""
+        yield Entry("state", ": ".join(filter(None, (view.text or "queued", view.reason or takes))))
         return
     if view.status != "ok":
         yield Entry(view.status or "ended", _why(view), "wrong")
@@ -112,6 +115,10 @@ def _outcome(
         yield Entry("speed", listed([f"{text.rates(view.its)} it/s", faster, *_figures(view.summary)]))
     for line in compared:
         yield Entry("compared" if line is compared[0] else "", line, "value" if line is compared[0] else "label")
+
+
+def _forecast_words(forecast: Forecast) -> str:
+    return f"it takes {'about' if forecast.is_sure else 'at a guess'} {duration(forecast.seconds)}"
 
 
 def _why(view: CellView) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sdtui.check import Check
 from sdtui.flags import Flag
 from sdtui.model.cell import Cell, Slot
+from sdtui.model.forecast import Forecast
 from sdtui.model.machine import Machine
 from sdtui.model.results import CellSummary, Status
 from sdtui.report.text import Torch
@@ -24,13 +25,15 @@ class CellView:
     Attributes:
         spec: The cell, without component configs.
         state: ``finished`` where it has an ending.
-        text: What the table prints: figures, an outcome in the docs page's words, or the phase with its progress.
+        text: What the table prints: figures, an outcome in the docs page's words, the phase with its progress, or
+            its place among those that wait, ``queued 3``.
         status: How it ended; ``None`` while it has no ending.
         its: Iterations per second of each stage that finished a call.
         loop_s: Seconds of the denoising loops of one call, all stages: what speed-ups are ratios of; ``None`` where
             not every stage has a figure.
         ended: Where it ended, such as ``oom in measure, call 2``; empty while it runs.
         reason: Why it did not end ok or is not run, in one line.
+        forecast: How long it may take, while it waits to be run.
         flags: What makes its figures less sure.
         summary: Its figures; ``None`` while it has no ending.
         check: Of its output; ``None`` of ``no-compile`` itself, and where it was not judged.
@@ -47,6 +50,7 @@ class CellView:
     loop_s: float | None = None
     ended: str = ""
     reason: str = ""
+    forecast: Forecast | None = None
     flags: tuple[Flag, ...] = ()
     summary: CellSummary | None = None
     check: Check | None = None

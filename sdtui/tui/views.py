@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sdtui.model.events import (
     Step,
     Telemetry,
 )
+from sdtui.model.forecast import Forecast
 from sdtui.model.results import CellSummary, StageSummary
 from sdtui.progress import cell_remaining_s, progress_of, rate_of, recent_steps
 from sdtui.records import CellRecord, RunRecord
@@ -82,7 +83,8 @@ class RunReducer:
         current = progress.current if alive else None
         live = self._live(current, now) if current else None
         left = "not run" if state not in ("running", "waiting") and share_read == 1 else ""
-        cells = {cell: self._cell(cell, live, left) for cell in record.cells}
+        queue = self._queue(current) if alive else []
+        cells = {cell: self._cell(cell, live, left, queue) for cell in record.cells}
         ended = sitting.finished_at if sitting else None
         message = self._message(progress.done, progress.total) if alive and live is None else ""
         if share_read < 1:
@@ -102,7 +104,7 @@ class RunReducer:
             remaining_s=progress.remaining_s if alive else None,
             how_sure=progress.how_sure,
             message=message,
-            reason=sitting.finished.reason if sitting and sitting.finished else "",
+            reason=(sitting.finished.reason if sitting and sitting.finished else "") or text.beyond_budget(sitting),
         )
 
     # ------------------------------------------------------------------------------------------------------ cells
@@ -131,12 +133,22 @@ class RunReducer:
     def _is_single(self, record: CellRecord) -> bool:
         return self.record.processes == 1 and not record.others
 
-    def _cell(self, cell: str, live: LiveView | None, left: str) -> CellView:
+    def _queue(self, current: CellRecord | None) -> list[Forecast]:
+        """Returns what waits, in the order in which it runs."""
+        forecasts = self.record.sittings[-1].queue if self.record.sittings else ()
+        waiting = [each for each in forecasts if self.record.due(self.record.cells[each.cell])]
+        return [each for each in waiting if current is None or each.cell != current.spec.id]
+
+    def _cell(self, cell: str, live: LiveView | None, left: str, queue: Sequence[Forecast]) -> CellView:
         record = self.record.cells[cell]
         if live is not None and live.cell == cell:
             return CellView(record.spec, "running", _progress_words(live), run=self.record.path)
+        if cell in self._cells:
+            return self._cells[cell]
         why = self.record.why_not_run(record)
-        return self._cells.get(cell) or CellView(record.spec, "queued", "not run" if why else left, reason=why)
+        place = next((place for place, each in enumerate(queue, 1) if each.cell == cell), None)
+        words = "not run" if why else left if place is None else f"queued {place}"
+        return CellView(record.spec, "queued", words, reason=why, forecast=queue[place - 1] if place else None)
 
     def _message(self, done: int, total: int) -> str:
         sitting = self.record.sittings[-1] if self.record.sittings else None

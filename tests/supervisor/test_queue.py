@@ -78,7 +78,7 @@ def test_a_budget_passes_over_what_does_not_fit_and_says_what_it_left(lab: Lab) 
     assert f"[^1]: not run: {reason}" in tables_markdown([record])
     assert reason in show_text(record, "incomplete")
     assert reason in csv_report([record])
-    rest = f"1 of its 3 cells did not fit into the budget of 1m; `sdtui resume {runs.short(folder)}` runs what is left."
+    rest = f"1 cell did not fit into the budget of 1m; `sdtui resume {runs.short(folder)}` runs what is left."
     assert f"- Run {record.id}: {rest}" in markdown([record])
 
 
