@@ -56,15 +56,16 @@ def resume(
     runs_dir: Path | None,
     detach: bool,
     on_finish: str | None = None,
+    budget: str | None = None,
 ) -> int:
-    """Starts a further sitting of a run and follows it; as `run`.
+    """Starts a further sitting of a run and follows it; as `run` and `sdtui.starting.prepare_resume`.
 
     Raises:
         UserError: The run is running, was made on another machine or with other versions, or is not to be found.
     """
     finishing = finishing_with(on_finish)
     folder = runs.find(settings.runs_dir(runs_dir), name)
-    arguments = prepare_resume(folder, retry, force)
+    arguments = prepare_resume(folder, retry, force, budget)
     if arguments is None:
         record = runs.read(folder)
         return _nothing_left(folder, record, endings(record))
@@ -212,7 +213,9 @@ def _say_hint(narrator: Narrator, folder: Path, ended: Sequence[str | None]) -> 
     """Says how to run what is left, and what may end otherwise the next time."""
     again = ",".join(status for status in ("failed", "oom", "timeout") if status in ended)
     if None in ended or "cancelled" in ended:
-        narrator.say(f"run what is left with 'sdtui resume {runs.short(folder)}'")
+        last = narrator.record.sittings[-1] if narrator.record.sittings else None
+        again_so_long = ", which has the same budget anew; --budget none has none" if text.beyond_budget(last) else ""
+        narrator.say(f"run what is left with 'sdtui resume {runs.short(folder)}'{again_so_long}")
     if again:
         narrator.say(f"run cells again that did not end ok with 'sdtui resume {runs.short(folder)} --retry {again}'")
 

@@ -12,13 +12,13 @@ from typing import Any
 from sdtui import runs, settings
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plan_toml import plan_to_toml
-from sdtui.catalog.plans import FLAGS, origin, resolve_plan
+from sdtui.catalog.plans import FLAGS, origin, read_flags, resolve_plan
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.results import STATUSES, Status
 from sdtui.records import RunRecord
 from sdtui.supervisor.launch import start_supervisor
 from sdtui.supervisor.limits import RESERVE_BYTES
-from sdtui.supervisor.prepare import prepare, prepare_plan, refuse_differences
+from sdtui.supervisor.prepare import NO_BUDGET, prepare, prepare_plan, refuse_differences
 from sdtui.telemetry.nvml import gpu_available
 
 _POLL_S = 0.05
@@ -53,21 +53,23 @@ def begin(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | Non
     return runs.create(where, sitting.machine.device_name, sitting.machine.host, plan_to_toml(plan))
 
 
-def prepare_resume(folder: Path, retry: str | None, force: bool) -> list[str] | None:
+def prepare_resume(folder: Path, retry: str | None, force: bool, budget: str | None = None) -> list[str] | None:
     """Looks whether a run can have a further sitting.
 
     Args:
         folder: Of the run.
         retry: Statuses, separated by commas, with which cells run again.
         force: Resume on another GPU or torch, or where another host seems to run it.
+        budget: Instead of the plan's, such as ``20m``, or ``none``.
 
     Returns:
         The supervisor's arguments; ``None`` where nothing is left to run.
 
     Raises:
-        UserError: The run is running, or was made on another machine or with other versions.
+        UserError: The run is running, or was made on another machine or with other versions, or an argument is wrong.
     """
     statuses = _statuses(retry)
+    _check_budget(budget)
     state = runs.lock_state(folder)
     if state.held and (state.evidence == "lock" or not force):
         how = f", by a heartbeat {state.age_s:.0f} s old; resume with --force" if state.age_s is not None else ""
@@ -83,6 +85,7 @@ def prepare_resume(folder: Path, retry: str | None, force: bool) -> list[str] | 
     if ended and not {None, "cancelled", *statuses} & {*ended}:
         return None
     arguments = ["--retry", ",".join(statuses)] if statuses else []
+    arguments += [f"--budget={budget}"] if budget is not None else []
     return [*arguments, "--force"] if force else arguments
 
 
@@ -130,6 +133,14 @@ def last_words(folder: Path) -> str:
     log = folder / "logs" / "supervisor.log"
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return f"{log} ends with: {lines[-1]}" if lines else f"'sdtui resume {runs.short(folder)}' goes on with it"
+
+
+def _check_budget(budget: str | None) -> None:
+    if budget not in (None, NO_BUDGET):
+        try:
+            read_flags({"budget": budget})
+        except UserError as error:
+            raise UserError(f"{error}, or {NO_BUDGET}") from error
 
 
 def _statuses(retry: str | None) -> list[str]:

@@ -144,6 +144,9 @@ def resume(
         bool,
         typer.Option("--force", help="Resume on another GPU or torch, or where another host seems to run it."),
     ] = False,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="TIME|none", help="Have this budget instead of the plan's.")
+    ] = None,
     runs_dir: RunsDir = None,
     detach: Detach = False,
     on_finish: OnFinish = None,
@@ -151,7 +154,7 @@ def resume(
     """Runs the cells of a run that have no result or were cancelled."""
     from sdtui import headless
 
-    raise typer.Exit(headless.resume(name, retry, force, runs_dir, detach, on_finish))
+    raise typer.Exit(headless.resume(name, retry, force, runs_dir, detach, on_finish, budget))
 
 
 @app.command(cls=Command)

@@ -1,6 +1,6 @@
 """``python -m sdtui.supervisor RUNDIR``, detached, one per run: runs the folder's plan.
 
-Options are ``--retry STATUS,…``, ``--force`` and ``--on-finish CMD``.
+Options are ``--retry STATUS,…``, ``--force``, ``--budget TIME`` and ``--on-finish CMD``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--retry", default="")
     parser.add_argument("--force", action="store_true")
+    parser.add_argument("--budget", metavar="TIME")
     parser.add_argument("--on-finish", metavar="CMD")
     arguments = parser.parse_args()
     on_finish = OnFinish(arguments.on_finish, Path.cwd()) if arguments.on_finish else None
     folder = arguments.folder.resolve()
     os.chdir("/")
     try:
-        sitting = prepare(folder / runs.PLAN, frozenset(filter(None, arguments.retry.split(","))))
+        sitting = prepare(folder / runs.PLAN, frozenset(filter(None, arguments.retry.split(","))), arguments.budget)
     except UserError as error:
         print(error, flush=True)
         return 2

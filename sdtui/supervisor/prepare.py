@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from sdtui import durations, environments, probes, settings
@@ -17,6 +18,7 @@ from sdtui.model.plan import Plan
 from sdtui.model.precision import PrecisionRule
 from sdtui.model.results import Status
 from sdtui.model.sizes import size_text
+from sdtui.model.spans import parse_span
 from sdtui.records import MEASURED_WITH, RunRecord
 from sdtui.supervisor import limits, vram
 from sdtui.supervisor.sitting import Sitting
@@ -24,15 +26,26 @@ from sdtui.telemetry.machine import describe_machine
 from sdtui.telemetry.nvml import resolve_device
 from sdtui.version import VERSION
 
+NO_BUDGET = "none"
+"""What a sitting is given for its budget that has none, whatever the plan says."""
 
-def prepare(plan_file: Path, retry: frozenset[Status] = frozenset()) -> Sitting:
+
+def prepare(plan_file: Path, retry: frozenset[Status] = frozenset(), budget: str | None = None) -> Sitting:
     """Reads a run's plan and looks at the machine.
+
+    Args:
+        plan_file: Of the run.
+        retry: Statuses whose cells run again.
+        budget: Instead of the plan's, as people write it, or `NO_BUDGET`; ``None`` leaves it.
 
     Raises:
         UserError: The plan, its device or an environment is wrong.
     """
     catalog = load_catalog(settings.config_dir())
-    return prepare_plan(resolve_plan(catalog, str(plan_file), {}, gpu_available=True), retry)
+    plan = resolve_plan(catalog, str(plan_file), {}, gpu_available=True)
+    if budget is not None:
+        plan = replace(plan, budget=None if budget == NO_BUDGET else parse_span(budget))
+    return prepare_plan(plan, retry)
 
 
 def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:

@@ -223,6 +223,7 @@ OF_RUNS = [
     Case("replay last --speed fast", "--speed: 'fast' is no number above 0, such as 10 or 0.5"),
     Case("--runs-dir none ls", "--runs-dir: is the dashboard's here; write it after 'ls', if that takes it"),
     Case("--no-mouse attach", "--no-mouse: is the dashboard's here; write it after 'attach', if that takes it"),
+    Case("resume last --budget 5x", '--budget: "5x" is no span of time; write it as 90s, 20m or 1h30m, or none'),
     Case("resume last --retry faild", "--retry: unknown status 'faild'; did you mean 'failed'?"),
     Case("report last --format md -o r.html", "-o r.html: its name says html, and --format md; leave one out"),
     Case(
