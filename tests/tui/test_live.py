@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -57,6 +58,15 @@ async def test_every_size_says_all_there_is_to_know(size: tuple[int, int]) -> No
     assert "· run 2 min" in text
     assert "not throttled · no other process on the GPU" in text
     assert len(text.splitlines()) == size[1]
+
+
+@pytest.mark.parametrize("size", [COMPACT, MEDIUM, WIDE])
+async def test_what_the_run_takes_is_said_to_be_a_guess_where_it_is(size: tuple[int, int]) -> None:
+    view = view_at(BATCH_1, MEASURING)
+    assert ", a guess" not in await shown(view, size)
+    assert re.search(
+        r"ETA cell \d+ s · run 2 min \d\d s, a guess", await shown(replace(view, how_sure="at a guess"), size)
+    )
 
 
 async def test_bars_lie_below_one_another_where_they_have_no_room_beside() -> None:

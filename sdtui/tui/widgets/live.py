@@ -179,12 +179,13 @@ def _share(spec: Cell, live: LiveView) -> float:
 
 
 def _remaining(run: RunView, live: LiveView) -> str:
-    """Writes the estimates; an upper limit is said to be one."""
+    """Writes the estimates; an upper limit, and a guess of what the run takes, are said to be such."""
     parts = (("cell", live.remaining_s), ("run", run.remaining_s))
     words = [f"{name} {duration(seconds)}" for name, seconds in parts if seconds is not None]
     if not words:
         return f"run {duration(run.elapsed_s)} so far"
-    return f"{'at most' if run.how_sure == 'up to' else 'ETA'} {_GAP.join(words)}"
+    guessed = ", a guess" if run.how_sure == "at a guess" and run.remaining_s is not None else ""
+    return f"{'at most' if run.how_sure == 'up to' else 'ETA'} {_GAP.join(words)}{guessed}"
 
 
 def _step_words(live: LiveView) -> str:
