@@ -1,7 +1,7 @@
 """How long a cell may take: from what it and others like it took before, on the same GPU model or CPU.
 
 A cell that was never measured is estimated from the one that is most like it, its calls scaled by their floating-point
-operations. Where nothing like it was measured, constants stand in; docs/methodology.md says what they are taken from.
+operations. Where nothing like it was measured, constants stand in: round figures from the H100 runs in docs/results/.
 """
 
 from __future__ import annotations
