@@ -301,6 +301,10 @@ class _Held:
                 )
                 watch = Watch(cell.id, worker, log, sampling, around)
                 ending = watch.run()
+        if ending.status == "failed" and ending.phase == "import" and self._fork_servers.give_up(cell.slot.environment):
+            self._append(Log(f"{cell.id}: measured by a process of its own, since a forked one said: {ending.reason}"))
+            self._measure(cell, process)
+            return
         finished = time.time()
         summary = self._summary(cell.id, started, finished, watch)
         precision = stopping.reached if stopping and ending.status == "ok" else None

@@ -7,6 +7,7 @@ group, a CUDA context, an allocator and compiled code of its own, none of which 
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -23,7 +24,8 @@ from sdtui.worker.lifeline import die_at_end_of_input, die_with_parent
 from sdtui.worker.work import read_line, work
 
 _REQUEST_BYTES = 64
-_DRIVERS = ("/dev/nvidia-uvm", "/dev/kfd")
+_DRIVER = "libcuda.so.1"
+_NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED (CUDA driver API, cudaError_enum)
 
 
 def main() -> None:
@@ -32,11 +34,10 @@ def main() -> None:
     die_with_parent(int(parent))
     with socket.socket(fileno=int(descriptor)) as supervisor:
         supervisor.set_inheritable(False)
-        _import(classes)
-        serve(supervisor, work)
+        serve(supervisor, work, _import(classes))
 
 
-def serve(supervisor: socket.socket, work: Callable[[Job, int], None]) -> None:
+def serve(supervisor: socket.socket, work: Callable[[Job, int], None], problem: str = "") -> None:
     """Says that it is ready, or why no worker can be forked, then does what the supervisor asks until that is gone.
 
     A message with descriptors (standard input, output, events, and where the worker asks whether to go on, control)
@@ -46,8 +47,8 @@ def serve(supervisor: socket.socket, work: Callable[[Job, int], None]) -> None:
     Args:
         supervisor: A socket that keeps messages apart.
         work: Does the job that comes with the environment variables as the first line of the worker's standard input.
+        problem: Why no worker can be forked; empty where one can.
     """
-    problem = _cannot_fork()
     supervisor.send(problem.encode() if problem else READY)
     while not problem:
         request, descriptors, _, _ = socket.recv_fds(supervisor, _REQUEST_BYTES, 4)
@@ -61,24 +62,33 @@ def serve(supervisor: socket.socket, work: Callable[[Job, int], None]) -> None:
         supervisor.send(str(answer).encode())
 
 
-def _import(classes: Sequence[str]) -> None:
+def _import(classes: Sequence[str]) -> str:
+    """Imports the classes, and what measures.
+
+    Returns:
+        Which import it was after which no forked process could use a GPU; empty where there was none.
+    """
     importlib.import_module("torch")
     for name in classes:
         library, _, class_name = name.partition(".")
         getattr(importlib.import_module(library), class_name, None)  # one that is not there is its cells' to miss
+        if _gpu_in_use():
+            return f"importing {name} begins to use the GPU"
     importlib.import_module("sdtui.worker.measure")
+    return "importing sdtui.worker.measure begins to use the GPU" if _gpu_in_use() else ""
 
 
-def _cannot_fork() -> str:
-    """Returns why not; empty where a fork can use a GPU, which it cannot once this process has begun to."""
-    for descriptor in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{descriptor}")
-        except FileNotFoundError:  # the one that listed them
-            continue
-        if target.startswith(_DRIVERS):
-            return "a package of it begins to use the GPU when it is imported"
-    return ""
+def _gpu_in_use() -> bool:
+    """Says whether this process has initialised CUDA: a process that is forked from it then cannot.
+
+    The driver itself tells, without beginning anything. That its files are open says nothing: NVML opens them too.
+    """
+    try:
+        driver = ctypes.CDLL(_DRIVER, mode=os.RTLD_NOLOAD)
+    except OSError:  # nothing has loaded it
+        return False
+    count = ctypes.c_int()
+    return int(driver.cuDeviceGetCount(ctypes.byref(count))) != _NOT_INITIALIZED
 
 
 def _fork(supervisor: socket.socket, descriptors: Sequence[int], work: Callable[[Job, int], None]) -> int:

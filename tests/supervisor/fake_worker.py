@@ -52,6 +52,13 @@ class Misbehaviour:
     def sigkill(self):
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def fails_where_forked(self):
+        """Fails as torch does where its driver cannot be used after a fork; a process of its own goes on."""
+        if "sdtui.worker.forkserver" in sys.argv:
+            self.emitter.emit(CellFinished(self.cell, "failed", "import", None, "no device in a fork"))
+            self.emitter.flush()
+            os._exit(0)
+
     def segv(self):
         print("\x1b[31mabout to\tcrash\x1b[0m\r\n\n", flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)

@@ -89,6 +89,24 @@ def test_a_server_that_is_killed_takes_its_worker_along_and_the_next_imports_its
     lab.await_silence()
 
 
+def test_a_cell_that_fails_where_it_is_forked_is_measured_by_a_process_of_its_own(lab: Lab) -> None:
+    folder = lab.create("import:fails_where_forked", OK)
+    child = lab.start(folder)
+    assert child.wait() == 0
+    forked, *fresh = _parents(lab)
+    assert forked != child.pid
+    assert fresh == [child.pid, child.pid], "and so are those after it"
+    (said,) = (stamped.event.message for stamped in events(folder) if isinstance(stamped.event, Log))
+    assert said.endswith("measured by a process of its own, since a forked one said: no device in a fork")
+
+
+def test_a_cell_that_fails_in_any_process_has_failed(lab: Lab) -> None:
+    folder = lab.create("import:exit3", OK)
+    assert lab.run(folder) == 1
+    assert statuses(folder) == ["failed", "ok"]
+    assert len(_parents(lab)) == 3
+
+
 @pytest.mark.parametrize("behaviour", ["die", "it cannot today"])
 def test_where_no_worker_can_be_forked_each_imports_itself(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, behaviour: str
