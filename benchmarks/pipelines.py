@@ -71,12 +71,12 @@ def load(cell: Cell, device: str) -> Loaded:
     options.apply_global(cell.mode, device)
     pipe = build(stage, cell.seed, device, dtype)
     denoiser = getattr(pipe, stage.denoisers[0])
-    options.apply(cell.mode, stage, pipe)
+    applied = options.apply(cell.mode, stage, pipe)
     clock = clock_for(device)
     timer = PipelineTimer(pipe, stage.denoisers[0], clock)
 
     def call(**more: Any) -> Any:
-        return pipe(**{**arguments(cell, stage, device, dtype, {}), **more})
+        return applied.call(**{**arguments(cell, stage, device, dtype, {}), **more})
 
     return Loaded(cell, pipe, denoiser, clock, timer, call)
 

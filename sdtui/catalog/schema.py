@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from sdtui.catalog.checking import Limits, Text
-from sdtui.model.cell import AttentionProcessor, Dtype, InputSource, MemoryFormat, Scale
+from sdtui.model.cell import AttentionProcessor, Dtype, InputSource, LeftOut, MemoryFormat, Scale, SdpaBackend
 from sdtui.model.precision import FEWEST_MEASURED
 from sdtui.model.results import Phase
 from sdtui.model.shares import parse_share
@@ -165,6 +165,11 @@ class ModeTable:
     cudnn_benchmark: bool | None = None
     vae_slicing: bool = False
     vae_tiling: bool = False
+    sdpa_backends: Annotated[tuple[SdpaBackend, ...], Limits(filled=True)] | None = None
+    step_graphs: bool = False
+    precompute: bool = False
+    compile_vae: bool = False
+    optional: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

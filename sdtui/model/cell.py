@@ -13,6 +13,8 @@ Scale = Literal["full", "tiny"]
 Dtype = Literal["float16", "bfloat16", "float32"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 AttentionProcessor = Literal["sdpa", "vanilla", "xformers"]
+SdpaBackend = Literal["cudnn", "efficient", "flash", "math"]
+LeftOut = Literal["fuse_qkv", "precompute", "compile_vae"]
 InputSource = Literal["image", "mask", "edges", "embeddings", "stage"]
 
 SINCE_FIRST_IDS = {"since first ids": True}
@@ -141,6 +143,11 @@ class Mode:
         cudnn_benchmark: ``None`` leaves torch's default.
         vae_slicing: Decode one image at a time.
         vae_tiling: Decode in tiles.
+        sdpa_backends: Those that torch's scaled dot-product attention may choose from; ``None`` leaves it all.
+        step_graphs: Replay each step of the denoising loop as one CUDA graph: denoisers, guidance and scheduler.
+        precompute: Evaluate what depends on prompt and timestep alone once per call; part of ``step_graphs``.
+        compile_vae: Compile the VAE's decoder as the denoisers are.
+        optional: Options that are left out, and said to be, where a pipeline cannot take them.
     """
 
     name: str
@@ -156,6 +163,11 @@ class Mode:
     cudnn_benchmark: bool | None = None
     vae_slicing: bool = False
     vae_tiling: bool = False
+    sdpa_backends: tuple[SdpaBackend, ...] | None = field(default=None, metadata=SINCE_FIRST_IDS)
+    step_graphs: bool = field(default=False, metadata=SINCE_FIRST_IDS)
+    precompute: bool = field(default=False, metadata=SINCE_FIRST_IDS)
+    compile_vae: bool = field(default=False, metadata=SINCE_FIRST_IDS)
+    optional: tuple[LeftOut, ...] = field(default=(), metadata=SINCE_FIRST_IDS)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ class LoadedStage:
     """A stage, built and instrumented."""
 
     stage: Stage
-    pipe: Any
+    call: Callable[..., Any]
     timer: PipelineTimer
     evaluations: Evaluations
     images: Any = None
@@ -101,9 +101,11 @@ class _Measurement:
 
     def _load(self, stage: Stage) -> LoadedStage:
         pipe = build(stage, self._cell.seed, self._job.device, self._dtype)
-        options.apply(self._cell.mode, stage, pipe)
+        applied = options.apply(self._cell.mode, stage, pipe)
+        for option, reason in applied.left_out.items():
+            self._emitter.emit(Log(f"{option} left out: {reason}", "info", self._cell.id))
         timer = PipelineTimer(pipe, stage.denoisers[0], self._clock)
-        return LoadedStage(stage, pipe, timer, Evaluations(pipe, stage.denoisers))
+        return LoadedStage(stage, applied.call, timer, Evaluations(pipe, stage.denoisers))
 
     def _enter(self, call: int) -> None:
         """Enters the call's phase: the first compiles or warms up, the others are measured."""
@@ -128,7 +130,7 @@ class _Measurement:
 
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats()
-        output, timing = loaded.timer.time(lambda: loaded.pipe(**kwargs), on_steps)
+        output, timing = loaded.timer.time(lambda: loaded.call(**kwargs), on_steps)
         loaded.images = output.images
         self._emitter.emit(self._call_finished(call, stage, timing))
 
@@ -150,7 +152,7 @@ class _Measurement:
         kwargs = self._arguments(loaded.stage, stages)
         name = self._job.stem if len(stages) == 1 else f"{self._job.stem}.{loaded.stage.name}"
         folder = Path(self._job.outputs)
-        return trace(loaded.stage.name, lambda: loaded.pipe(**kwargs), loaded.timer, folder, name)
+        return trace(loaded.stage.name, lambda: loaded.call(**kwargs), loaded.timer, folder, name)
 
     def _flops(self, stages: list[LoadedStage]) -> dict[str, float]:
         """Counts every stage's operations; a count that fails (a model that takes no meta tensors) is said."""

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from diffusers.models import attention_processor as processors
 
-from sdtui.model.cell import Mode, Stage
+from sdtui.model.cell import LeftOut, Mode, Stage
+from sdtui.worker.conditioning import Conditioning
+from sdtui.worker.step_graphs import CudaGraphs, Graph, StepGraphs
+
+_SDPA = {
+    "cudnn": torch.backends.cuda.enable_cudnn_sdp if hasattr(torch.backends.cuda, "enable_cudnn_sdp") else None,
+    "efficient": torch.backends.cuda.enable_mem_efficient_sdp,
+    "flash": torch.backends.cuda.enable_flash_sdp,
+    "math": torch.backends.cuda.enable_math_sdp,
+}
 
 
 class UnsupportedError(Exception):
     """The pipeline cannot take an option of the mode; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A pipeline in its mode.
+
+    Attributes:
+        call: Calls it, with keyword arguments.
+        left_out: Why it was left out, by option that the mode calls optional and the pipeline cannot take.
+    """
+
+    call: Callable[..., Any]
+    left_out: dict[LeftOut, str]
 
 
 def apply_global(mode: Mode, device: str) -> None:
@@ -31,29 +55,90 @@ def apply_global(mode: Mode, device: str) -> None:
         if not on_gpu:
             raise UnsupportedError("cudnn_benchmark needs a CUDA device")
         torch.backends.cudnn.benchmark = mode.cudnn_benchmark
+    if mode.sdpa_backends is not None:
+        _choose_sdpa(mode.sdpa_backends, on_gpu)
+    if mode.step_graphs and not on_gpu:
+        raise UnsupportedError("step_graphs needs a CUDA device")
 
 
-def apply(mode: Mode, stage: Stage, pipe: Any) -> None:
-    """Applies every option to one stage's pipeline; compilation comes last.
+def _choose_sdpa(backends: Sequence[str], on_gpu: bool) -> None:
+    if not on_gpu:
+        raise UnsupportedError("sdpa_backends needs a CUDA device")
+    for name, enable in _SDPA.items():
+        if enable is not None:
+            enable(name in backends)
+        elif name in backends:
+            raise UnsupportedError(f"torch {torch.__version__} has no SDPA backend {name}")
+
+
+def apply(mode: Mode, stage: Stage, pipe: Any, new_graph: Callable[[], Graph] | None = None) -> Applied:
+    """Applies every option to one stage's pipeline; compilation comes last, and graphs around it.
+
+    Args:
+        mode: To be applied.
+        stage: Whose pipeline it is.
+        pipe: A diffusers pipeline.
+        new_graph: Makes the graphs of ``step_graphs``; ``None`` makes CUDA graphs.
 
     Raises:
-        UnsupportedError: The pipeline cannot take one.
+        UnsupportedError: The pipeline cannot take an option that is not optional.
     """
+    left_out: dict[LeftOut, str] = {}
     for name in stage.denoisers:
         where = f"{name} of stage {stage.name}" if stage.name != "main" else name
-        denoiser = getattr(pipe, name)
-        if mode.memory_format == "channels_last":
-            denoiser.to(memory_format=torch.channels_last)
-        if mode.attention_processor is not None:
-            _set_processor(denoiser, mode.attention_processor, where)
-        if mode.attention_backend is not None:
-            _set_backend(denoiser, mode.attention_backend, where)
-        if mode.fuse_qkv:
-            _fuse(denoiser, where)
+        _apply_to_denoiser(mode, getattr(pipe, name), where, left_out)
     _apply_vae(mode, stage, pipe)
+    conditionings: dict[str, Conditioning] = {}
+    if mode.precompute:
+        _attempt(mode, "precompute", lambda: conditionings.update(_conditionings(mode, stage, pipe)), left_out)
     if mode.compile is not None:
         for name in stage.denoisers:
             setattr(pipe, name, torch.compile(getattr(pipe, name), **mode.compile.arguments))
+    if mode.compile_vae:
+        _attempt(mode, "compile_vae", lambda: _compile_vae(mode, stage, pipe), left_out)
+    if not mode.step_graphs:
+        return Applied(pipe, left_out)
+    return Applied(StepGraphs(pipe, stage.denoisers, new_graph or CudaGraphs(), conditionings), left_out)
+
+
+def _apply_to_denoiser(mode: Mode, denoiser: Any, where: str, left_out: dict[LeftOut, str]) -> None:
+    if mode.memory_format == "channels_last":
+        denoiser.to(memory_format=torch.channels_last)
+    if mode.attention_processor is not None:
+        _set_processor(denoiser, mode.attention_processor, where)
+    if mode.attention_backend is not None:
+        _set_backend(denoiser, mode.attention_backend, where)
+    if mode.fuse_qkv:
+        _attempt(mode, "fuse_qkv", lambda: _fuse(denoiser, where), left_out)
+
+
+def _attempt(mode: Mode, option: LeftOut, take: Callable[[], None], left_out: dict[LeftOut, str]) -> None:
+    """Takes an option; one that the mode calls optional may be refused, which is noted."""
+    try:
+        take()
+    except UnsupportedError as error:
+        if option not in mode.optional:
+            raise
+        left_out[option] = str(error)
+
+
+def _conditionings(mode: Mode, stage: Stage, pipe: Any) -> dict[str, Conditioning]:
+    if not mode.step_graphs:
+        raise UnsupportedError("precompute is a part of step_graphs, which the mode does without")
+    denoisers = {name: getattr(pipe, name) for name in stage.denoisers}
+    for name, denoiser in denoisers.items():
+        if not hasattr(denoiser, "down_blocks"):
+            raise UnsupportedError(f"{name} has no down_blocks: precompute knows UNets and ControlNets")
+    return {name: Conditioning(denoiser, denoiser.forward) for name, denoiser in denoisers.items()}
+
+
+def _compile_vae(mode: Mode, stage: Stage, pipe: Any) -> None:
+    vae = getattr(pipe, "vae", None)
+    if vae is None:
+        raise UnsupportedError(f"stage {stage.name} has no VAE to compile")
+    if mode.compile is None:
+        raise UnsupportedError("compile_vae compiles as the denoisers are, and the mode compiles nothing")
+    vae.decode = torch.compile(vae.decode, **mode.compile.arguments)
 
 
 def _set_processor(denoiser: Any, kind: str, where: str) -> None:

@@ -24,7 +24,7 @@ class Truth:
         def watching(mode, stage, pipe):
             for name in stage.denoisers:
                 self._watch(stage.name, getattr(pipe, name))
-            apply(mode, stage, pipe)
+            return apply(mode, stage, pipe)
 
         monkeypatch.setattr(options, "apply", watching)
 

@@ -1,0 +1,461 @@
+"""Puts the steps of a pipeline's denoising loop into CUDA graphs, one per step. Needs torch alone.
+
+The pipeline's own loop goes on running, and its own code is what is captured: from the first denoiser that a step calls
+to the end of its scheduler's step, with the guidance in between. What a step reads from outside (latents, embeddings,
+masks, a ControlNet's image, noise) is copied into tensors that stay where they are; what it computes with on the host
+(timesteps, the coefficients of the scheduler, guidance) is part of the graph. Calls that differ in nothing but tensors,
+images, texts and generators replay the same graphs; a call with other arguments is captured anew.
+
+In a replay the denoisers return what they returned in the capture, which is stale: only what the scheduler's step
+returns counts, and that is the graph's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from sdtui.worker.conditioning import Conditioning
+
+State = Literal["warm-up", "capture", "replay"]
+
+
+class Graph(Protocol):
+    """What is captured once and replayed, on the same memory."""
+
+    def begin(self) -> None:
+        """Captures what this thread has the device do from now on, instead of doing it."""
+
+    def end(self) -> None:
+        """Ends the capture."""
+
+    def outside(self) -> contextlib.AbstractContextManager[Any]:
+        """Returns a context within which the device does things meanwhile, uncaptured."""
+
+    def replay(self) -> None:
+        """Does it all again."""
+
+
+class CudaGraphs:
+    """Makes CUDA graphs that are replayed in the order in which they are captured: they share their memory."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream()
+
+    def __call__(self) -> CudaGraph:
+        """Makes one more."""
+        return CudaGraph(self._pool, self._stream)
+
+
+class CudaGraph:
+    """A CUDA graph that is captured on a stream beside the current one."""
+
+    def __init__(self, pool: Any, stream: torch.cuda.Stream) -> None:
+        self._graph = torch.cuda.CUDAGraph()
+        self._pool = pool
+        self._stream = stream
+        self._current = torch.cuda.current_stream()
+
+    def begin(self) -> None:
+        """Begins, on the stream beside, once the current one has got so far."""
+        self._current = torch.cuda.current_stream()
+        self._stream.wait_stream(self._current)
+        torch.cuda.set_stream(self._stream)
+        self._graph.capture_begin(pool=self._pool, capture_error_mode="relaxed")
+
+    def end(self) -> None:
+        """Ends, and goes back to the stream that was current."""
+        try:
+            self._graph.capture_end()
+        finally:
+            torch.cuda.set_stream(self._current)
+
+    @contextlib.contextmanager
+    def outside(self) -> Iterator[None]:
+        """Goes back to that stream for a while."""
+        with torch.cuda.stream(self._current):
+            yield
+
+    def replay(self) -> None:
+        """Launches it on the current stream."""
+        self._graph.replay()
+
+
+@dataclass
+class _Draw:
+    """Random numbers that a scheduler's step draws: into ``into``, by the call's generator of that number."""
+
+    into: torch.Tensor
+    arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+    generator: int | None
+
+
+@dataclass
+class _Step:
+    """A captured step.
+
+    Attributes:
+        returned: What each denoiser returned, in the order of their calls.
+        inner: Of each call, and of the scheduler's step last, the tensors among its arguments that the graph makes.
+        result: What the scheduler's step returned.
+        state: The scheduler's attributes after the step, such as its own count of steps.
+    """
+
+    graph: Graph
+    returned: list[Any] = field(default_factory=list)
+    inner: list[frozenset[int]] = field(default_factory=list)
+    draws: list[_Draw] = field(default_factory=list)
+    result: Any = None
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+class _Made(TorchFunctionMode):
+    """Knows the tensors that are made while it is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tensors: dict[int, torch.Tensor] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.add(result)
+        return result
+
+    def add(self, made: Any) -> None:
+        """Takes the tensors in ``made`` for such."""
+        self._tensors |= {id(leaf): leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, torch.Tensor)}
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._tensors.clear()
+
+    def __contains__(self, tensor: object) -> bool:
+        return id(tensor) in self._tensors
+
+
+class _Drawing(TorchFunctionMode):
+    """Notes what is drawn, and leaves the drawing for later."""
+
+    def __init__(self, generators: Sequence[Any]) -> None:
+        super().__init__()
+        self._generators = list(generators)
+        self.draws: list[_Draw] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        keywords = dict(kwargs or {})
+        if func is not torch.randn:
+            return func(*args, **keywords)
+        generator = keywords.pop("generator", None)
+        into = torch.empty(*args, **keywords)
+        number = None if generator is None else self._generators.index(generator)
+        self.draws.append(_Draw(into, args, keywords, number))
+        return into
+
+
+class StepGraphs:
+    """A pipeline whose steps are replayed; called as the pipeline is, with keyword arguments."""
+
+    def __init__(
+        self,
+        pipe: Any,
+        denoisers: Sequence[str],
+        new_graph: Callable[[], Graph],
+        conditionings: Mapping[str, Conditioning] | None = None,
+    ) -> None:
+        """Instruments the pipeline; its denoisers may be compiled, but not with CUDA graphs of their own.
+
+        Args:
+            pipe: A diffusers pipeline whose loop calls its denoisers, then its scheduler's ``step``, once per step.
+            denoisers: The attributes that hold them.
+            new_graph: Makes a graph, such as `CudaGraphs`.
+            conditionings: Of those denoisers that are given beforehand what no step changes.
+        """
+        self._pipe = pipe
+        self._new_graph = new_graph
+        self._state: State = "warm-up"
+        self._key: Any = None
+        self._steps: list[_Step] = []
+        self._number = 0
+        self._calls = 0
+        self._made = _Made()
+        self._static: dict[tuple[int, int, int], torch.Tensor] = {}
+        self._copied: dict[tuple[int, int, int], torch.Tensor] = {}
+        self._timesteps: dict[tuple[float, torch.dtype], torch.Tensor] = {}
+        self._results: dict[int, torch.Tensor] = {}
+        self._times: list[torch.Tensor] = []
+        for name in denoisers:
+            denoiser = getattr(pipe, name)
+            conditioning = (conditionings or {}).get(name)
+            denoiser.forward = self._around_denoiser(denoiser.forward, conditioning)
+        pipe.scheduler.step = self._around_step(pipe.scheduler.step)
+        pipe.scheduler.set_timesteps = _on_the_host(pipe.scheduler.set_timesteps)
+
+    def __call__(self, **arguments: Any) -> Any:
+        """Calls the pipeline.
+
+        Raises:
+            RuntimeError: A step does what cannot be captured, such as wait for the device.
+        """
+        key = _key(arguments)
+        if key != self._key:
+            self._forget()
+            self._warm_up(arguments)
+            self._state = "capture"
+        self._begin_call()
+        with _collecting_nothing() if self._state == "capture" else contextlib.nullcontext():
+            result = self._pipe(**arguments)
+        self._key, self._state = key, "replay"
+        return result
+
+    def _forget(self) -> None:
+        self._key = None
+        for kept in (self._steps, self._static, self._timesteps, self._results, self._times):
+            kept.clear()
+
+    def _warm_up(self, arguments: Mapping[str, Any]) -> None:
+        """Makes the call once without graphs: it compiles what is to be compiled, and shows what steps read."""
+        self._state = "warm-up"
+        self._begin_call()
+        bar, before = self._pipe.progress_bar, [each.get_state() for each in _generators(arguments)]
+        self._pipe.progress_bar = _NoBar
+        try:
+            self._pipe(**arguments)
+        finally:
+            self._pipe.progress_bar = bar
+        for generator, state in zip(_generators(arguments), before, strict=True):
+            generator.set_state(state)
+
+    def _begin_call(self) -> None:
+        self._number = self._calls = 0
+        self._copied.clear()
+
+    # ------------------------------------------------------------------------------------------------- denoisers
+
+    def _around_denoiser(self, forward: Callable[..., Any], conditioning: Conditioning | None) -> Callable[..., Any]:
+        @functools.wraps(forward)
+        def denoise(*args: Any, **kwargs: Any) -> Any:
+            place, self._calls = self._calls, self._calls + 1
+            if self._state == "replay":
+                step = self._steps[self._number]
+                fed = self._feed(place, (args, kwargs), step.inner[place])
+                if conditioning and not self._number:
+                    conditioning.prepare(torch.stack(self._times), *fed)
+                return step.returned[place]
+            fed_args, fed_kwargs = self._with_timesteps(self._enter(place, (args, kwargs)))
+            with self._made_off():
+                if conditioning:
+                    self._condition(conditioning, fed_args, fed_kwargs)
+                returned = forward(*fed_args, **fed_kwargs)
+            self._made.add(returned)
+            if self._state == "capture":
+                self._steps[-1].returned.append(returned)
+            return returned
+
+        return denoise
+
+    def _condition(self, conditioning: Conditioning, args: Any, kwargs: Any) -> None:
+        """Gives what belongs to the present step, of those that the warm-up saw."""
+        if self._state == "warm-up":
+            conditioning.prepare(self._times[-1][None], args, kwargs)
+            conditioning.at(0)
+            return
+        if len(self._steps) == 1:
+            with self._steps[-1].graph.outside():
+                conditioning.prepare(torch.stack(self._times), args, kwargs)
+        conditioning.at(len(self._steps) - 1)
+
+    def _enter(self, place: int, arguments: Any, step: int = -1) -> Any:
+        """Feeds the arguments of a call that is not replayed; the first of a step begins it."""
+        leaves = pytree.tree_leaves(arguments)
+        inner = frozenset(index for index, leaf in enumerate(leaves) if leaf in self._made)
+        if self._state == "capture" and place:
+            with self._steps[-1].graph.outside():
+                fed = self._feed(place, arguments, inner, step)
+        else:
+            fed = self._feed(place, arguments, inner, step)
+        if self._state == "capture":
+            if not place:
+                self._steps.append(_Step(self._new_graph()))
+                self._steps[-1].graph.begin()
+            self._steps[-1].inner.append(inner)
+        if not place:
+            self._made.__enter__()
+        return fed
+
+    def _with_timesteps(self, arguments: Any) -> Any:
+        """Puts timesteps, which the pipeline has on the host, where the denoisers compute."""
+        leaves = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
+        device = next(leaf.device for leaf in leaves if not _is_scalar(leaf))
+        if self._state == "warm-up" and self._calls == 1:
+            self._times += [self._on_the_device(leaf, device) for leaf in leaves if _is_scalar(leaf)]
+        return pytree.tree_map_only(
+            torch.Tensor, lambda leaf: self._on_the_device(leaf, device) if _is_scalar(leaf) else leaf, arguments
+        )
+
+    @contextlib.contextmanager
+    def _made_off(self) -> Iterator[None]:
+        """Leaves alone what torch.compile traces."""
+        self._made.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self._made.__enter__()
+
+    # ------------------------------------------------------------------------------------------------- scheduler
+
+    def _around_step(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(step)
+        def stepped(*args: Any, **kwargs: Any) -> Any:
+            place, self._calls = self._calls, 0
+            if self._state == "replay":
+                captured = self._steps[self._number]
+                self._feed(place, (args, kwargs), captured.inner[place], self._number)
+                self._number += 1
+                _draw(captured.draws, _generators(kwargs))
+                captured.graph.replay()
+                vars(self._pipe.scheduler).update(captured.state)
+                return captured.result
+            fed_args, fed_kwargs = self._enter(place, (args, kwargs), self._number)
+            self._number += 1
+            self._made.__exit__(None, None, None)
+            self._made.clear()
+            if self._state == "warm-up":
+                return step(*fed_args, **fed_kwargs)
+            return self._captured(step, fed_args, fed_kwargs)
+
+        return stepped
+
+    def _captured(self, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Captures the scheduler's step, ends the graph and replays it: a capture computes nothing."""
+        captured, generators = self._steps[-1], _generators(kwargs)
+        with _Drawing(generators) as drawing:
+            captured.result = step(*args, **kwargs)
+        captured.graph.end()
+        captured.state = dict(vars(self._pipe.scheduler))
+        captured.draws = drawing.draws
+        _draw(captured.draws, generators)
+        captured.graph.replay()
+        leaves = pytree.tree_leaves(_plain(captured.result))
+        self._results |= {id(leaf): leaf for leaf in leaves if isinstance(leaf, torch.Tensor)}
+        return captured.result
+
+    # -------------------------------------------------------------------------------------------------- what is read
+
+    def _feed(self, place: int, arguments: Any, inner: frozenset[int], step: int = -1) -> Any:
+        """Copies what comes from outside to where the graphs read it; returns the arguments with those tensors.
+
+        A scheduler may keep what it is given for later steps: its tensors are its step's own.
+        """
+        leaves, spec = pytree.tree_flatten(arguments)
+        for index, leaf in enumerate(leaves):
+            if isinstance(leaf, torch.Tensor) and index not in inner and not _is_scalar(leaf):
+                leaves[index] = self._fed((step, place, index), leaf)
+        return pytree.tree_unflatten(leaves, spec)
+
+    def _fed(self, where: tuple[int, int, int], leaf: torch.Tensor) -> torch.Tensor:
+        if id(leaf) in self._results:
+            return leaf
+        if where not in self._static:
+            self._static[where] = torch.empty_like(leaf)
+        if self._copied.get(where) is not leaf:
+            self._static[where].copy_(leaf)
+            self._copied[where] = leaf
+        return self._static[where]
+
+    def _on_the_device(self, timestep: torch.Tensor, device: torch.device) -> torch.Tensor:
+        """Returns what a denoiser computes with; made once, before a capture, which cannot wait for a copy."""
+        key = (timestep.item(), timestep.dtype)
+        if key not in self._timesteps:
+            self._timesteps[key] = timestep.to(device)
+        return self._timesteps[key]
+
+
+def _is_scalar(tensor: torch.Tensor) -> bool:
+    """Says of a tensor among arguments whether it is a timestep, which the pipeline takes from the host."""
+    return tensor.device.type == "cpu" and not tensor.dim()
+
+
+def _plain(result: Any) -> Any:
+    """Returns a scheduler's output as what pytree knows."""
+    return dict(result) if isinstance(result, Mapping) else result
+
+
+def _on_the_host(set_timesteps: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps timesteps in the host's memory: to look at one on the device is to wait for it."""
+
+    @functools.wraps(set_timesteps)
+    def on_the_host(*args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(set_timesteps).bind(*args, **kwargs)
+        bound.arguments["device"] = "cpu"
+        return set_timesteps(*bound.args, **bound.kwargs)
+
+    return on_the_host
+
+
+def _generators(arguments: Mapping[str, Any]) -> list[torch.Generator]:
+    given = arguments.get("generator")
+    return [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _draw(draws: Sequence[_Draw], generators: Sequence[torch.Generator]) -> None:
+    for draw in draws:
+        generator = None if draw.generator is None else generators[draw.generator]
+        draw.into.copy_(torch.randn(*draw.arguments, **draw.keywords, generator=generator))
+
+
+def _key(arguments: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Returns what decides the host's side of a call: tensors by shape, images by size, the rest by value."""
+    return sorted(
+        (name, pytree.tree_map(functools.partial(_outline, name), value)) for name, value in arguments.items()
+    )
+
+
+def _outline(name: str, value: Any) -> Any:
+    if isinstance(value, str) and "prompt" in name:  # all texts are encoded to one shape
+        return str
+    if isinstance(value, torch.Tensor):
+        return (tuple(value.shape), value.dtype, value.device)
+    if isinstance(value, torch.Generator):
+        return value.device
+    return getattr(value, "size", value)
+
+
+class _NoBar:
+    """Shows nothing and times nothing."""
+
+    def __init__(self, iterable: Any = None, total: int | None = None) -> None:  # noqa: ARG002
+        self._iterable = iterable
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Has nothing to end."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._iterable)
+
+    def update(self, n: int = 1) -> None:
+        """Counts nothing."""
+
+
+@contextlib.contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """Keeps the collector from freeing another graph's memory in the middle of a capture."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,155 @@
+"""A loop whose steps are replayed computes what the pipeline's own does, whatever changes from call to call."""
+
+import dataclasses
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from recorded_graphs import RecordedGraph
+from tiny_cells import cell_of, pipe_of
+
+from sdtui.model.cell import Mode
+from sdtui.worker import options
+from sdtui.worker.call import arguments
+
+PIPELINES = ("sd-txt2img", "sd-img2img", "sd-inpaint", "sd-controlnet", "if", "if-cascade")
+SCHEDULERS = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DPMSolverMultistepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "PNDMScheduler",
+    "UniPCMultistepScheduler",
+)
+GRAPHS = Mode("graphs", "graphs", step_graphs=True)
+PRECOMPUTED = dataclasses.replace(GRAPHS, precompute=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    RecordedGraph.made = 0
+    with torch.no_grad():
+        yield
+
+
+def values(images):
+    """Images of any kind as numbers from 0 to 1."""
+    if isinstance(images, torch.Tensor):
+        return images.double().numpy()
+    return np.stack([np.asarray(image, dtype=np.float64) / 255 for image in images])
+
+
+class Pair:
+    """A stage's pipeline as it is, and another in a mode, with the same weights."""
+
+    def __init__(self, cell, stage=0, mode=GRAPHS, scheduler=None):
+        self._cell, self._stage, self._earlier = cell, cell.stages[stage], {}
+        self.plain, self.pipe = pipe_of(cell, stage), pipe_of(cell, stage)
+        for pipe in (self.plain, self.pipe):
+            if scheduler:
+                pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config)
+            pipe.set_progress_bar_config(disable=True)
+        self.applied = options.apply(mode, self._stage, self.pipe, RecordedGraph)
+
+    def fed(self, earlier):
+        self._earlier = earlier
+        return self
+
+    def apart(self, seed=0, **changes):
+        """How far apart the images of the same call of both are, and how many graphs it took."""
+        images = []
+        RecordedGraph.made = 0
+        for call in (self.plain, self.applied.call):
+            given = arguments(self._cell, self._stage, "cpu", torch.float32, self._earlier)
+            given["generator"] = torch.Generator().manual_seed(seed)
+            images.append(values(call(**given | changes).images))
+        return float(np.abs(images[0] - images[1]).max()), RecordedGraph.made
+
+    def images(self):
+        given = arguments(self._cell, self._stage, "cpu", torch.float32, self._earlier)
+        return self.plain(**given).images
+
+
+@pytest.mark.parametrize("mode", [GRAPHS, PRECOMPUTED], ids=["graphs", "precomputed"])
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_every_pipeline_makes_the_same_images_call_after_call(pipeline, mode):
+    cell = cell_of(pipeline, batch_size=2 if pipeline == "sd-txt2img" else 1, steps=3)
+    earlier = {}
+    for number, stage in enumerate(cell.stages):
+        pair = Pair(cell, number, mode).fed(earlier)
+        assert not pair.applied.left_out
+        first, others = pair.apart(), [pair.apart(seed=1), pair.apart()]
+        assert first[1] >= 2
+        assert [graphs for _, graphs in others] == [0, 0], "what was captured is replayed"
+        tolerance = 1e-3 + 1 / 255 if mode.precompute else 0.0  # sums in another order; images are rounded to bytes
+        assert max(apart for apart, _ in (first, *others)) <= tolerance
+        earlier[stage.name] = pair.images()
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_makes_the_same_images(scheduler):
+    pair = Pair(cell_of(steps=5), scheduler=scheduler)
+    assert [pair.apart(seed)[0] for seed in (0, 1, 0)] == [0.0] * 3
+    assert pair.apart()[1] == 0
+
+
+def test_noise_that_a_step_draws_is_drawn_anew_in_each_call():
+    pair = Pair(cell_of(steps=3), scheduler="DDIMScheduler")
+    assert [pair.apart(seed, eta=1.0) for seed in (0, 1)][1] == (0.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "changes"),
+    [
+        ("sd-txt2img", {"prompt": "quite another thing"}),
+        ("sd-inpaint", {"prompt": "quite another thing"}),
+        ("sd-txt2img", {"negative_prompt": "this"}),
+    ],
+)
+@pytest.mark.parametrize("mode", [GRAPHS, PRECOMPUTED], ids=["graphs", "precomputed"])
+def test_another_text_needs_at_most_another_capture(pipeline, changes, mode):
+    pair = Pair(cell_of(pipeline), mode=mode)
+    before = pair.apart()[0]
+    apart, graphs = pair.apart(**changes)
+    assert max(before, apart) <= (1.5 / 255 if mode.precompute else 0.0)
+    assert bool(graphs) == ("negative_prompt" in changes)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "changes"),
+    [
+        ("sd-txt2img", {"guidance_scale": 2.0}),
+        ("sd-txt2img", {"guidance_scale": 1.0}),
+        ("sd-txt2img", {"num_inference_steps": 5}),
+        ("sd-txt2img", {"num_images_per_prompt": 3}),
+        ("sd-img2img", {"strength": 0.4}),
+        ("sd-controlnet", {"controlnet_conditioning_scale": 0.3}),
+        ("sd-controlnet", {"guess_mode": True}),
+        ("sd-controlnet", {"control_guidance_end": 0.5}),
+    ],
+)
+@pytest.mark.parametrize("mode", [GRAPHS, PRECOMPUTED], ids=["graphs", "precomputed"])
+def test_what_changes_the_loop_is_captured_anew(pipeline, changes, mode):
+    pair = Pair(cell_of(pipeline, steps=4), mode=mode)
+    pair.apart()
+    for given in (changes, {}, changes):
+        apart, graphs = pair.apart(**given)
+        assert apart <= (1.5 / 255 if mode.precompute else 0.0)
+        assert graphs
+
+
+def test_another_mask_is_read():
+    cell = cell_of("sd-inpaint")
+    pair = Pair(cell)
+    given = arguments(cell, cell.stages[0], "cpu", torch.float32, {})
+    assert pair.apart()[0] == 0.0
+    inverted = given["mask_image"].point(lambda value: 255 - value)
+    assert pair.apart(mask_image=inverted) == (0.0, 0)
+    plain = (pair.plain(**given | {"mask_image": mask, "generator": torch.Generator().manual_seed(0)}).images
+             for mask in (inverted, given["mask_image"]))  # fmt: skip
+    one, other = map(values, plain)
+    assert np.abs(one - other).max() > 0.05, "or the test could not fail"
