@@ -38,7 +38,7 @@ LIMITS: dict[Dtype, Limits] = {
 """By the coarsest dtype that is at work, coarser ones later; docs/methodology.md has the table they are taken from."""
 
 SPREAD = 3.0
-"""How much more rounding may do with each stage that is fed with another's images."""
+"""How much more rounding may do with each stage that is fed with another's images, and where pixels are compared."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ def last_ok(record: CellRecord) -> CellRecord | None:
 
 
 def limits_for(spec: Cell, base: Cell, on_gpu: bool) -> Limits:
-    """Returns the limits for a pair of cells: `LIMITS`, wider where stages feed each other.
+    """Returns the limits for a pair of cells: `LIMITS`, wider where stages feed each other or pixels are compared.
 
     On a GPU float32's are float16's: torch's convolutions use TF32 there unless told otherwise
     (``torch.backends.cudnn.allow_tf32``), which has float16's digits.
     """
     finest: Dtype = "float16" if on_gpu else "float32"
     limits = LIMITS[max(spec.dtype, base.dtype, finest, key=list(LIMITS).index)]
-    spread = SPREAD ** _links(spec.stages)
+    spread = SPREAD ** (_links(spec.stages) + _ends_in_pixels(spec.stages))
     return Limits(limits.relative_l2 * spread, round(limits.psnr_db - 20 * math.log10(spread), 1))
 
 
@@ -117,6 +117,11 @@ def _links(stages: Sequence[Stage]) -> int:
         fed = [links[made.stage] + 1 for made in stage.inputs.values() if made.source == "stage"]
         links[stage.name] = max(fed, default=0)
     return links[stages[-1].name]
+
+
+def _ends_in_pixels(stages: Sequence[Stage]) -> bool:
+    """Says whether the last stage denoises pixels, which it gives as they are: there are no latents to compare."""
+    return stages[-1].arguments.get("output_type") == "pt"
 
 
 def too_far(distance: Distance, limits: Limits) -> str:

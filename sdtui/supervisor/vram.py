@@ -7,24 +7,31 @@ and with the pixels of its images. docs/methodology.md says how far that is off 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from sdtui.model.cell import Cell
+from sdtui.model.cell import Cell, Stage
 from sdtui.model.vram import VramNeed
 
-VALUES_PER_PIXEL: Mapping[str, int] = {
-    "StableDiffusionPipeline": 1310,
-    "StableDiffusionImg2ImgPipeline": 1310,
-    "StableDiffusionInpaintPipeline": 1310,
-    "StableDiffusionControlNetPipeline": 1380,
-    "IFPipeline": 21600,
-    "IFSuperResolutionPipeline": 4740,
-    "StableDiffusionUpscalePipeline": 3860,
-}
-"""Values of activations that live at once, per pixel of an image, by the class of a stage's pipeline.
 
-From peaks of torch's allocator on an H100, in float16 at batch size 1, the larger one of ``no-compile`` and
-``compile``; those of img2img and inpaint are taken to be those of txt2img, whose VAE they decode with.
+class Activations(NamedTuple):
+    """Values that live at once, per pixel of an image: of each image of a batch, and however many there are."""
+
+    each: int
+    once: int = 0
+
+
+ACTIVATIONS: Mapping[str, Activations] = {
+    "StableDiffusionPipeline": Activations(1026, 284),
+    "StableDiffusionImg2ImgPipeline": Activations(1026, 284),
+    "StableDiffusionInpaintPipeline": Activations(1026, 284),
+    "StableDiffusionControlNetPipeline": Activations(1082, 298),
+    "IFPipeline": Activations(6700, 6400),
+    "IFSuperResolutionPipeline": Activations(4740),
+    "StableDiffusionUpscalePipeline": Activations(3860),
+}
+"""By the class of a stage's pipeline; from peaks of torch's allocator in float16 on an H100 and an H200.
+
+Those of the first five from batch sizes 1 and 16, those of the last two, which run at no other, from batch size 1.
 """
 
 CUDA_MIB = 750.0
@@ -62,9 +69,14 @@ def estimate_mib(cell: Cell, counts: Mapping[str, Mapping[str, Any]]) -> float |
     mode = cell.mode
     unlike = mode.attention_processor == "vanilla" or mode.vae_slicing or mode.vae_tiling
     counted = [counts.get(cell.slot.pipeline, {}).get(stage.name, {}).get("components") for stage in cell.stages]
-    known = all(counted) and all(stage.pipeline_class in VALUES_PER_PIXEL for stage in cell.stages)
+    known = all(counted) and all(stage.pipeline_class in ACTIVATIONS for stage in cell.stages)
     if cell.scale != "full" or unlike or not known:
         return None
     weights = sum(sum(components.values()) for components in counted)
-    image = max(VALUES_PER_PIXEL[stage.pipeline_class] * stage.width * stage.height for stage in cell.stages)
-    return (weights + cell.slot.batch_size * image) * _BYTES[cell.dtype] / _MIB
+    largest = max(_activations(stage, cell.slot.batch_size) for stage in cell.stages)
+    return (weights + largest) * _BYTES[cell.dtype] / _MIB
+
+
+def _activations(stage: Stage, batch_size: int) -> int:
+    values = ACTIVATIONS[stage.pipeline_class]
+    return (values.once + batch_size * values.each) * stage.width * stage.height

@@ -36,21 +36,22 @@ def estimated(cell: Cell) -> float:
 
 def test_the_estimate_is_near_what_it_was_taken_from() -> None:
     folders = [journal.parent for journal in RESULTS.glob("*/events.jsonl")]
-    of_h100 = [result for result in merge(map(runs.read, folders)) if result.device == "NVIDIA H100 80GB HBM3"]
-    ended = [result for result in of_h100 if result.status == "ok" and result.spec.slot.batch_size == 1]
-    assert len(ended) >= 6
+    on_gpu = [result for result in merge(map(runs.read, folders)) if result.device.startswith("NVIDIA")]
+    ended = [result for result in on_gpu if result.status == "ok"]
+    assert {result.spec.slot.batch_size for result in ended} == {1, 4, 16}
     for result in ended:
         peak = max(stage.peak_allocated_mib or 0.0 for stage in result.summary.stages)
-        assert estimated(result.spec) == pytest.approx(peak, rel=0.02), result.spec.id
+        assert estimated(result.spec) == pytest.approx(peak, rel=0.06), result.spec.id
 
 
 def test_activations_grow_with_the_batch_the_pixels_and_the_dtype_and_weights_with_the_dtype_alone() -> None:
     one, four, sixteen = (estimated(cell_of(batch_size=size)) for size in (1, 4, 16))
     image = (four - one) / 3
     assert sixteen - one == pytest.approx(15 * image)
-    weights = one - image
-    assert weights == pytest.approx(2 * (859_520_964 + 83_653_863 + 123_060_480) / 2**20)
-    assert estimated(cell_of(size=1024)) == pytest.approx(weights + 4 * image)
+    weights = 2 * (859_520_964 + 83_653_863 + 123_060_480) / 2**20
+    activations = one - weights
+    assert activations > image > 0
+    assert estimated(cell_of(size=1024)) == pytest.approx(weights + 4 * activations)
     assert estimated(cell_of(dtype="float32")) == pytest.approx(2 * one)
     assert estimated(cell_of(mode="bf16")) == pytest.approx(one)
 
@@ -100,7 +101,8 @@ def test_what_was_measured_on_such_a_device_before_takes_the_estimates_place(lab
     folder = lab.create("ok", "ok", processes=2)
     first, second = lab.sitting(folder).cells
     took = Duration(first.id, "sd-txt2img", "no-compile", "tiny", "float32", 0, 1e9, None, False, False, 1.0, 1.0, 1.0)
-    durations = tuple(dataclasses.replace(took, peak_mib=mib) for mib in (4000.0, 3000.0, None))
+    told = {"2.1": 4000.0, "2.2": 3000.0, "2.3": None}
+    durations = tuple(dataclasses.replace(took, torch=torch, peak_mib=mib) for torch, mib in told.items())
     estimates = {first.id: 5000.0, second.id: 6000.0}
     assert lab.run(folder, lab.sitting(folder, estimated_mib=estimates, durations=durations)) == 0
     one, two = runs.read(folder).cells.values()

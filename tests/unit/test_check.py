@@ -193,6 +193,14 @@ def test_limits_widen_each_time_an_image_is_handed_on(fed: dict[str, str], sprea
     assert found.psnr_db == pytest.approx(LIMITS["float16"].psnr_db - db_less)
 
 
+def test_limits_widen_where_pixels_are_compared() -> None:
+    stage = dataclasses.replace(spec().stages[0], arguments={"output_type": "pt"})
+    found = limits_for(spec("m", stages=(stage,)), spec(), on_gpu=True)
+    assert found.relative_l2 == pytest.approx(3 * LIMITS["float16"].relative_l2)
+    before_another = limits_for(spec("m", stages=(stage, spec().stages[0])), spec(), on_gpu=True)
+    assert before_another == LIMITS["float16"], "only what the last stage gives is compared"
+
+
 # Faults that no distance shows (see the methodology). A step's absence is found by its count all the same.
 UNSEEN = {("last step missing", "float16"), ("last step missing", "bfloat16")}
 UNSEEN_IN_CASCADE = UNSEEN | {
