@@ -2,7 +2,7 @@
 
     python docs/screens.py
 
-The run is docs/results/2026-11-24-h100-docs-batch-1: six cells on an H100, measured in three sittings.
+The run is docs/results/2026-11-28-h200-docs-sd: the Stable Diffusion pipelines of the page on an H200.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sdtui.tui.snapshot import RunView  # noqa: E402
 from sdtui.tui.views import RunReducer  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results"
-RUN = RESULTS / "2026-11-24-h100-docs-batch-1"
+RUN = RESULTS / "2026-11-28-h200-docs-sd"
 OUT = ROOT / "docs" / "screens"
 _BRAILLE = re.compile("(?<=>)[^<]*[\u2801-\u28ff][^<]*")
 
@@ -78,7 +78,7 @@ def _spaced(found: re.Match[str]) -> str:
 
 async def main() -> None:
     """Draws all of them."""
-    await draw("live", (120, 36), ["right"], seconds=131.0)
+    await draw("live", (120, 36), ["right"], seconds=281.3)
     await draw("matrix", (100, 26), ["right"])
     await draw("cell", (100, 32), ["right", "enter", "tab", "tab", "tab"])
     await draw("compare", (100, 26), ["right", "c", "down", "enter"])

@@ -48,6 +48,7 @@ class RunReducer:
 
     def __init__(self, folder: Path) -> None:
         self.record = RunRecord(folder)
+        self._latest = 0.0
         self._cells: dict[str, CellView] = {}
         self._gauges: dict[str, Any] = {}
         self._history: dict[str, deque[float | None]] = {}
@@ -56,6 +57,7 @@ class RunReducer:
     def apply(self, stamped: Stamped) -> None:
         """Takes in the next event."""
         self.record.apply(stamped)
+        self._latest = stamped.t
         event = stamped.event
         if isinstance(event, CellStarted):
             self._forget_gauges()
@@ -85,6 +87,7 @@ class RunReducer:
         left = "not run" if state not in ("running", "waiting") and share_read == 1 else ""
         queue = self._queue(current) if alive else []
         cells = {cell: self._cell(cell, live, left, queue) for cell in record.cells}
+        until = now if state in ("running", "waiting") else self._latest
         ended = sitting.finished_at if sitting else None
         message = self._message(progress.done, progress.total) if alive and live is None else ""
         if share_read < 1:
@@ -100,7 +103,7 @@ class RunReducer:
             done=progress.done,
             total=progress.total,
             unit=progress.unit,
-            elapsed_s=max(0.0, (ended or now) - sitting.started_at) if sitting else 0.0,
+            elapsed_s=max(0.0, (ended or until) - sitting.started_at) if sitting else 0.0,
             remaining_s=progress.remaining_s if alive else None,
             how_sure=progress.how_sure,
             message=message,

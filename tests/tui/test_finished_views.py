@@ -60,3 +60,14 @@ def test_a_cell_that_an_out_of_memory_left_out_is_not_run_while_the_run_goes_on(
     assert (left_out.state, left_out.text) == ("queued", "not run")
     assert left_out.reason == "batch size 4 ran out of memory"
     assert (view.done, view.total) == (2, 2)
+
+
+def test_a_run_that_was_interrupted_lasted_until_its_last_event() -> None:
+    interrupted = Path(__file__).parents[2] / "docs" / "results" / "2026-11-28-h200-docs-sd"
+    reducer, stamps = RunReducer(interrupted), []
+    for stamped in runs.Tail(interrupted).poll():
+        stamps.append(stamped.t)
+        reducer.apply(stamped)
+    lasted = stamps[-1] - stamps[0]
+    assert reducer.view(stamps[-1] + 3600, "interrupted").elapsed_s == pytest.approx(lasted)
+    assert reducer.view(stamps[-1] + 3600, "running").elapsed_s == pytest.approx(lasted + 3600)
