@@ -6,6 +6,8 @@ import ast
 import pprint
 from pathlib import Path
 
+from sdtui import mode_calls
+from sdtui.mode_calls import OptionCalls
 from sdtui.model.cell import Cell, Component, Input, Stage
 
 _WORKER = Path(__file__).parent / "worker"
@@ -49,6 +51,7 @@ class _Needs:
 
     def __init__(self, cell: Cell, random: bool, device: str) -> None:
         sources = {made.source for stage in cell.stages for made in stage.inputs.values()}
+        taken = [calls for stage in cell.stages for calls in _taken(cell, stage)]
         modules = []
         if random:
             modules.append("random_weights")
@@ -56,11 +59,11 @@ class _Needs:
                 modules.append("tokenizer")
         if sources - {"stage"}:
             modules.append("inputs")
+        modules += dict.fromkeys(module for calls in taken for module in calls.modules)
         imports = {"import diffusers", "import torch"}
         if any(c.library == "transformers" for stage in cell.stages for c in stage.components):
             imports.add("import transformers")
-        if cell.mode.attention_processor == "sdpa":
-            imports.add("from diffusers.models import attention_processor")
+        imports |= {line for calls in taken for line in calls.imports}
         self.definitions: list[str] = []
         for module in modules:
             found, code = _parts(_WORKER / f"{module}.py")
@@ -73,29 +76,31 @@ class _Needs:
 
 
 def _parts(path: Path) -> tuple[set[str], str]:
-    """Splits a module's source into its import lines and the rest, without its docstring."""
+    """Splits a module's source into its import lines and the rest, without its docstring and imports of sdtui."""
     source = path.read_text(encoding="utf-8")
     imports, rest = set(), []
     for node in ast.parse(source).body:
         segment = ast.get_source_segment(source, node) or ""
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sdtui"):
+            continue
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             imports.add(segment)
         elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-            rest.append(segment)
+            rest.append("".join(f"@{ast.get_source_segment(source, each)}\n" for each in _decorators(node)) + segment)
     return imports, "\n\n\n".join(rest)
 
 
+def _decorators(node: ast.stmt) -> list[ast.expr]:
+    """Returns what a segment of source leaves out."""
+    return node.decorator_list if isinstance(node, (ast.ClassDef, ast.FunctionDef)) else []
+
+
+def _taken(cell: Cell, stage: Stage) -> list[OptionCalls]:
+    return [calls for calls in mode_calls.of_stage(cell.mode, stage, _pipe(stage)) if not calls.left_out]
+
+
 def _globals(cell: Cell) -> list[str]:
-    mode = cell.mode
-    lines = []
-    if mode.tf32 is not None:
-        lines += [
-            f"torch.backends.cuda.matmul.allow_tf32 = {mode.tf32}",
-            f"torch.backends.cudnn.allow_tf32 = {mode.tf32}",
-        ]
-    if mode.cudnn_benchmark is not None:
-        lines.append(f"torch.backends.cudnn.benchmark = {mode.cudnn_benchmark}")
-    return lines
+    return [line for calls in mode_calls.of_process(cell.mode) for line in calls.code]
 
 
 def _limit(cell: Cell) -> list[str]:
@@ -149,36 +154,10 @@ def _loaded(stage: Stage, pipe: str) -> list[str]:
 
 
 def _options(cell: Cell, stage: Stage, pipe: str) -> list[str]:
-    mode = cell.mode
-    lines = []
-    for name in stage.denoisers:
-        denoiser = f"{pipe}.{name}"
-        if mode.memory_format == "channels_last":
-            lines.append(f"{denoiser}.to(memory_format=torch.channels_last)")
-        if mode.attention_processor is not None:
-            lines.append(denoiser + _processor(stage, mode.attention_processor))
-        if mode.attention_backend is not None:
-            lines.append(f"{denoiser}.set_attention_backend({mode.attention_backend!r})")
-        if mode.fuse_qkv:
-            lines.append(f"{denoiser}.fuse_qkv_projections()")
-    if mode.vae_slicing:
-        lines.append(f"{pipe}.vae.enable_slicing()")
-    if mode.vae_tiling:
-        lines.append(f"{pipe}.vae.enable_tiling()")
-    if mode.compile is not None:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in mode.compile.arguments.items())
-        lines += [f"{pipe}.{name} = torch.compile({pipe}.{name}, {arguments})" for name in stage.denoisers]
+    lines: list[str] = []
+    for calls in mode_calls.of_stage(cell.mode, stage, pipe):
+        lines += [f"# {calls.option} is left out: {calls.refusal}"] if calls.left_out else calls.code
     return lines
-
-
-def _processor(stage: Stage, kind: str) -> str:
-    if kind == "vanilla":
-        return ".set_default_attn_processor()"
-    if kind == "xformers":
-        return ".enable_xformers_memory_efficient_attention()"
-    blocks = [block for c in stage.components for block in c.config.get("down_block_types", ())]
-    added = any(block.startswith("SimpleCrossAttn") for block in blocks)
-    return f".set_attn_processor(attention_processor.Attn{'AddedKV' if added else ''}Processor2_0())"
 
 
 def _calls(cell: Cell) -> list[str]:

@@ -12,6 +12,7 @@ from diffusers.models import attention_processor as processors
 
 from sdtui.model.cell import LeftOut, Mode, Stage
 from sdtui.worker.conditioning import Conditioning
+from sdtui.worker.fused_projections import fuse_qkv
 from sdtui.worker.step_graphs import CudaGraphs, Graph, StepGraphs
 
 _SDPA = {
@@ -143,7 +144,7 @@ def _compile_vae(mode: Mode, stage: Stage, pipe: Any) -> None:
 
 def _set_processor(denoiser: Any, kind: str, where: str) -> None:
     if kind == "vanilla":
-        _call(denoiser, "set_default_attn_processor", where, f"{where} has no set_default_attn_processor")
+        _set_vanilla(denoiser, where)
         return
     if kind == "xformers":
         _use_xformers(denoiser, where)
@@ -161,11 +162,11 @@ def _set_processor(denoiser: Any, kind: str, where: str) -> None:
     )
 
 
-def _call(denoiser: Any, method: str, where: str, absence: str) -> None:
-    if not hasattr(denoiser, method):
-        raise UnsupportedError(absence)
+def _set_vanilla(denoiser: Any, where: str) -> None:
+    if not hasattr(denoiser, "set_default_attn_processor"):
+        raise UnsupportedError(f"{where} has no set_default_attn_processor")
     try:
-        getattr(denoiser, method)()
+        denoiser.set_default_attn_processor()
     except ValueError as error:
         raise UnsupportedError(f"{where}: {error}") from error
 
@@ -190,9 +191,10 @@ def _set_backend(denoiser: Any, backend: str, where: str) -> None:
 
 
 def _fuse(denoiser: Any, where: str) -> None:
-    _call(denoiser, "fuse_qkv_projections", where, f"{where} has no fused QKV projections")
-    if not any(getattr(module, "fused_projections", False) for module in denoiser.modules()):  # ControlNetModel
-        raise UnsupportedError(f"{where}: this diffusers' fuse_qkv_projections fuses nothing in it")
+    try:
+        fuse_qkv(denoiser)
+    except ValueError as error:
+        raise UnsupportedError(f"{where}: {error}") from error
 
 
 def _apply_vae(mode: Mode, stage: Stage, pipe: Any) -> None:

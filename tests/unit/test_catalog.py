@@ -34,6 +34,7 @@ def test_what_ships_in_the_pages_order():
         "compile-channels-last",
         "bf16",
         "max-autotune",
+        "fast",
     }
     assert set(CATALOG.presets) == {"docs", "demo", "smoke"}
     assert [CATALOG.pipelines[name].label for name in CATALOG.presets["docs"].pipelines] == [
@@ -61,6 +62,17 @@ def test_modes():
     )
     assert bare("bf16") == Mode("bf16", "", dtype="bfloat16")
     assert bare("max-autotune").compile == CompileOptions(mode="max-autotune", fullgraph=True)
+    assert bare("fast") == Mode(
+        "fast",
+        "",
+        compile=CompileOptions(fullgraph=True),
+        memory_format="channels_last",
+        fuse_qkv=True,
+        step_graphs=True,
+        precompute=True,
+        compile_vae=True,
+        optional=("fuse_qkv", "precompute", "compile_vae"),
+    )
     assert CATALOG.modes["no-compile"].label == "no compile"
     assert CATALOG.modes["compile"].label == "compile"
 

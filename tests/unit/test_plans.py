@@ -78,13 +78,13 @@ def test_a_plan_file_is_completed_by_the_docs_preset(write):
 
 OWN = """
 pipelines = ["mine", "sd-img2img"]
-modes = ["no-compile", "fast"]
+modes = ["no-compile", "quick"]
 batch_sizes = [1]
 
-[mode.fast]
+[mode.quick]
 extends = "compile"
 memory_format = "channels_last"
-[mode.fast.compile]
+[mode.quick.compile]
 options = { "triton.cudagraphs" = true, epsilon = 1e-5 }
 
 [mode.unused]
@@ -102,8 +102,8 @@ config = { timestep_spacing = "trailing" }
 
 def test_own_modes_and_pipelines_are_written_into_the_plan(write):
     plan = resolve(write(OWN))
-    assert set(plan.mode_definitions) == {"fast"}
-    assert plan.mode_definitions["fast"] == {
+    assert set(plan.mode_definitions) == {"quick"}
+    assert plan.mode_definitions["quick"] == {
         "memory_format": "channels_last",
         "compile": {
             "backend": "inductor",
@@ -219,8 +219,8 @@ def test_slots_are_read_and_written_again(write):
     assert 'slots = ["sd-inpaint.compile.current.b4", "sd-txt2img.no-compile.current.b1"]\n' in plan_to_toml(plan)
     assert resolve(write(plan_to_toml(plan))) == plan
     assert resolve(slots=list(chosen)) == plan
-    mine = resolve(write(OWN + "\n"), slots=["mine.fast.current.b1"])
-    assert resolve(write(plan_to_toml(mine))).slots == ("mine.fast.current.b1",)
+    mine = resolve(write(OWN + "\n"), slots=["mine.quick.current.b1"])
+    assert resolve(write(plan_to_toml(mine))).slots == ("mine.quick.current.b1",)
 
 
 def test_timeouts_are_read_and_written_again(write):

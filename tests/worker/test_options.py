@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from diffusers.models import attention_processor as processors
 from safetensors.torch import load_file
 from tiny_cells import CATALOG, Recorder, cell_of, pipe_of
@@ -41,7 +42,7 @@ def test_these_are_the_shipped_modes():
     """A new one needs tests here."""
     assert set(CATALOG.modes) == {
         *("no-compile", "compile", "sdpa-attention", "vanilla-attention", "xformers", "channels-last"),
-        *("compile-channels-last", "bf16", "max-autotune"),
+        *("compile-channels-last", "bf16", "max-autotune", "fast"),
     }
 
 
@@ -81,18 +82,34 @@ def test_channels_last_is_the_denoisers_layout_alone(place):
     assert not hasattr(pipe, "vae") or pipe.vae.decoder.conv_in.weight.is_contiguous()
 
 
-def test_fused_projections():
-    unet = applied(SD, fuse_qkv=True).unet
-    attentions = [module for module in unet.modules() if isinstance(module, processors.Attention)]
+@pytest.mark.parametrize(("place", "name"), [(SD, "unet"), (CONTROLNET, "unet"), (CONTROLNET, "controlnet")])
+def test_fused_projections(place, name):
+    denoiser = getattr(applied(place, fuse_qkv=True), name)
+    attentions = [module for module in denoiser.modules() if isinstance(module, processors.Attention)]
     assert attentions
     assert all(attention.fused_projections for attention in attentions)
-    assert processor_types(unet) == {processors.FusedAttnProcessor2_0}
+    assert processor_types(denoiser) == {processors.FusedAttnProcessor2_0}
+
+
+@pytest.mark.parametrize("method", [None, lambda self: None], ids=["without the method", "that fuses nothing"])
+def test_a_unet_without_a_fusing_method_is_fused_as_with_it(monkeypatch, method):
+    fused = [applied(SD, fuse_qkv=True).unet]
+    if method:
+        monkeypatch.setattr(UNet2DConditionModel, "fuse_qkv_projections", method)
+    else:
+        for cls in UNet2DConditionModel.__mro__:
+            monkeypatch.delattr(cls, "fuse_qkv_projections", raising=False)
+    fused.append(applied(SD, fuse_qkv=True).unet)
+    one, other = (unet.state_dict() for unet in fused)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert processor_types(fused[0]) == processor_types(fused[1])
 
 
 @pytest.mark.parametrize(
     ("wishes", "reason"),
     [
-        ({"fuse_qkv": True}, "part has no fused QKV projections"),
+        ({"fuse_qkv": True}, "part: there is no attention whose projections could be fused"),
         ({"attention_processor": "sdpa"}, "part has no set_attn_processor"),
         ({"attention_processor": "vanilla"}, "part has no set_default_attn_processor"),
     ],
@@ -118,10 +135,6 @@ def test_refusals_name_the_part_and_the_reason(monkeypatch):
     assert refused(SD, attention_processor="xformers") == "xformers is not installed in this environment"
     assert refused(IF, fuse_qkv=True).startswith("unet of stage I: `fuse_qkv_projections()` is not supported")
     assert refused(UPSCALER, attention_backend="flash").startswith("unet of stage III does not dispatch attention")
-    # diffusers 0.42 takes the call there and does nothing; 0.35 has none to take
-    assert refused(CONTROLNET, fuse_qkv=True) == (
-        "controlnet: this diffusers' fuse_qkv_projections fuses nothing in it"
-    )
     assert refused(IF, vae_slicing=True) == "stage I has no VAE: no VAE option applies to it"
     assert refused(SD, attention_backend="flash") == (
         "unet does not dispatch attention: no attention_backend applies to it"
@@ -144,7 +157,6 @@ def test_options_of_a_gpu_are_refused_on_a_cpu(name, measured):
     ("pipeline", "mode", "reason"),
     [
         ("sd-txt2img", "xformers", "xformers is not installed in this environment"),
-        ("sd-controlnet", "compile-channels-last", "controlnet: this diffusers' fuse_qkv_projections fuses nothing"),
         ("if-cascade", "compile-channels-last", "unet of stage I: `fuse_qkv_projections()` is not supported"),
     ],
 )
@@ -183,9 +195,10 @@ def relative_l2(values, reference):
     return float((values.float() - reference).norm() / reference.norm())
 
 
-def test_fused_projections_compute_the_same(measured):
-    plain = measured(cell_of())
-    fused = measured(dataclasses.replace(cell_of(), mode=Mode("mine", "mine", fuse_qkv=True)))
+@pytest.mark.parametrize("pipeline", ["sd-txt2img", "sd-controlnet"])
+def test_fused_projections_compute_the_same(measured, pipeline):
+    plain = measured(cell_of(pipeline))
+    fused = measured(dataclasses.replace(cell_of(pipeline), mode=Mode("mine", "mine", fuse_qkv=True)))
     one, two = (np.asarray(run.images["main"][0][0]).astype(int) for run in (plain, fused))
     assert fused.end.status == "ok"
     assert abs(one - two).max() <= 1

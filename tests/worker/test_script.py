@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from recorded_graphs import RecordedGraph
 from tiny_cells import CATALOG, cell_of, pipe_of
 
 from sdtui import runs, script, script_text
 from sdtui.catalog.expand import expand
 from sdtui.catalog.plans import resolve_plan
-from sdtui.model.cell import Mode
+from sdtui.model.cell import CompileOptions, Mode
 from sdtui.model.errors import UserError
 from sdtui.model.events import CellQueued, Stamped, to_line
+from sdtui.worker import options
 
 CELLS = {
     "sd-txt2img": cell_of("sd-txt2img", calls=2),
@@ -30,7 +32,12 @@ CELLS = {
     "fused": dataclasses.replace(
         cell_of("sd-txt2img", steps=1), mode=Mode("mine", "mine", fuse_qkv=True, vae_slicing=True, vae_tiling=True)
     ),
+    "fused-controlnet": dataclasses.replace(
+        cell_of("sd-controlnet", steps=1), mode=Mode("mine", "mine", fuse_qkv=True)
+    ),
 }
+GRAPHLESS = {"step_graphs": False, "precompute": False}
+"""What of the mode fast a CPU can do without."""
 
 
 def run_script(cell):
@@ -100,6 +107,85 @@ def test_script_applies_what_changes_no_pixel():
     pipe = names_of("sd-controlnet")["pipe"]
     for denoiser in (pipe.unet, pipe.controlnet):
         assert {type(processor).__name__ for processor in denoiser.attn_processors.values()} == {"AttnProcessor2_0"}
+
+
+@pytest.mark.parametrize("pipeline", ["sd-txt2img", "sd-controlnet", "if"])
+def test_script_of_fast_makes_the_cells_images_where_no_graphs_are_asked_for(measured, pipeline):
+    cell = cell_of(pipeline, steps=1)
+    mode = dataclasses.replace(CATALOG.modes["fast"], compile=CompileOptions("eager", fullgraph=True), **GRAPHLESS)
+    torch._dynamo.reset()
+    run, names = measured(dataclasses.replace(cell, mode=mode)), run_script(dataclasses.replace(cell, mode=mode))
+    assert run.end.status == "ok", run.end.reason
+    for stage in cell.stages:
+        made = names["images" if stage.name == "main" else f"images_{stage.name}"]
+        assert np.array_equal(pixels(made), pixels(run.images[stage.name][-1]))
+
+
+@pytest.mark.parametrize("pipeline", CATALOG.pipelines)
+def test_script_of_fast_replays_what_no_compile_makes(monkeypatch, pipeline):
+    """With graphs that a CPU can record; the GPU tests run such a script as it is printed."""
+    cell = cell_of(pipeline, calls=2)
+    fast = dataclasses.replace(cell, mode=dataclasses.replace(CATALOG.modes["fast"], compile=None))
+    text = script_text.write(fast, "cpu")
+    assert len(re.findall(r"= StepGraphs\(", text)) == len(cell.stages)
+    RecordedGraph.made = 0
+    names = {"__name__": "__main__", "RecordedGraph": RecordedGraph}
+    exec(compile(text.replace("CudaGraphs()", "RecordedGraph"), "script.py", "exec"), names)
+    assert RecordedGraph.made >= 2 * len(cell.stages)
+    plain = run_script(cell)
+    for stage in cell.stages:
+        made = "images" if stage.name == "main" else f"images_{stage.name}"
+        one, other = (pixels(each[made]).astype(np.float64) for each in (names, plain))
+        rounded = isinstance(plain[made], list)  # to bytes; else numbers from 0 to 1
+        assert np.abs(one - other).max() <= (1 if rounded else 1e-3)
+
+
+@pytest.mark.parametrize("pipeline", CATALOG.pipelines)
+def test_script_of_fast_is_whole_and_defines_nothing_twice(pipeline):
+    cell = cell_of(pipeline, "fast")
+    tree = ast.parse(script_text.write(cell, "cuda:0"))
+    made = [node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
+    made += [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
+             if isinstance(target, ast.Name) and not target.id.startswith(("pipe", "images"))]  # fmt: skip
+    assert len(made) == len(set(made))
+    assert {"StepGraphs", "CudaGraphs", "Conditioning"} <= set(made)
+
+
+def test_script_says_what_its_pipeline_cannot_take():
+    text = script_text.write(cell_of("if", "fast"), "cuda:0")
+    assert text.count("# fuse_qkv is left out: unet has added projections") == 2
+    assert text.count("# compile_vae is left out: ") == 2
+    assert text.count(".fuse_qkv_projections()") == text.count("vae.decode = torch.compile(") == 1
+
+
+@pytest.mark.parametrize("wanted", [("flash", "math"), ("cudnn",)])
+def test_script_chooses_attention_as_the_worker_does(monkeypatch, wanted):
+    cell = dataclasses.replace(cell_of(), mode=Mode("mine", "mine", sdpa_backends=wanted))
+    set_, lines = {}, [line for line in script_text.write(cell, "cuda:0").splitlines() if "_sdp" in line]
+    monkeypatch.setattr(torch.backends, "cuda", Switches(set_))
+    exec("\n".join(lines), {"torch": torch})
+    by_script, _ = dict(set_), set_.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(options, "_SDPA", {name: getattr(Switches(set_), enable) for name, enable in ENABLES.items()})
+        options.apply_global(cell.mode, "cuda:0")
+    assert by_script == set_
+    assert {ENABLES[name] for name in wanted} == {enable for enable, on in set_.items() if on}
+
+
+ENABLES = {
+    "cudnn": "enable_cudnn_sdp",
+    "efficient": "enable_mem_efficient_sdp",
+    "flash": "enable_flash_sdp",
+    "math": "enable_math_sdp",
+}
+
+
+class Switches:
+    """Notes what is switched on and off."""
+
+    def __init__(self, into):
+        for name in ENABLES.values():
+            setattr(self, name, functools.partial(into.__setitem__, name))
 
 
 def test_script_limits_the_allocator_as_the_worker_does():

@@ -1,0 +1,204 @@
+"""What a mode does to a pipeline, as calls of torch and diffusers, in the order in which the worker makes them.
+
+The worker applies a mode to objects (`sdtui.worker.options`); scripts and explanations have none, and tell from the
+components' configs what those would refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sdtui.model.cell import AttentionProcessor, CompileOptions, Component, Mode, SdpaBackend, Stage
+
+_ADDED = "SimpleCrossAttn"
+"""What the names of blocks begin with whose attention has added projections of keys and values."""
+
+_SDPA: dict[SdpaBackend, str] = {
+    "cudnn": "enable_cudnn_sdp",
+    "efficient": "enable_mem_efficient_sdp",
+    "flash": "enable_flash_sdp",
+    "math": "enable_math_sdp",
+}
+
+
+@dataclass(frozen=True)
+class OptionCalls:
+    """One option of a mode, as it is applied to one object.
+
+    Attributes:
+        option: Its key in the mode's table.
+        words: What it does.
+        code: The lines of Python that do it.
+        modules: Of the worker, whose definitions ``code`` uses.
+        imports: That ``code`` needs beside torch and diffusers.
+        refusal: Why the pipeline cannot take it; empty where it can.
+        optional: Whether it is left out then; else the cell ends as unsupported.
+    """
+
+    option: str
+    words: str
+    code: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    refusal: str = ""
+    optional: bool = False
+
+    @property
+    def left_out(self) -> bool:
+        """Whether the mode does without it here."""
+        return self.optional and bool(self.refusal)
+
+
+def of_process(mode: Mode) -> Iterator[OptionCalls]:
+    """Yields the options that belong to the process."""
+    if mode.tf32 is not None:
+        lines = (f"torch.backends.{part}.allow_tf32 = {mode.tf32}" for part in ("cuda.matmul", "cudnn"))
+        yield OptionCalls("tf32", "whether float32 matrices and convolutions are multiplied as TF32", tuple(lines))
+    if mode.cudnn_benchmark is not None:
+        words = "whether cuDNN times its algorithms for each convolution's shape, and keeps the fastest"
+        yield OptionCalls("cudnn_benchmark", words, (f"torch.backends.cudnn.benchmark = {mode.cudnn_benchmark}",))
+    if mode.sdpa_backends is not None:
+        words = "scaled dot-product attention chooses from these implementations alone"
+        yield OptionCalls("sdpa_backends", words, tuple(_sdpa(mode.sdpa_backends)))
+
+
+def of_stage(mode: Mode, stage: Stage, pipe: str) -> Iterator[OptionCalls]:
+    """Yields the options that are applied to one stage's pipeline.
+
+    Args:
+        mode: To be applied.
+        stage: With its components.
+        pipe: The name of its pipeline in the code.
+    """
+    for name in stage.denoisers:
+        yield from _of_denoiser(mode, stage, name, f"{pipe}.{name}")
+    no_vae = "" if any(part.name == "vae" for part in stage.components) else f"stage {stage.name} has no VAE"
+    if mode.vae_slicing:
+        words = "the VAE decodes one image at a time"
+        yield OptionCalls("vae_slicing", words, (f"{pipe}.vae.enable_slicing()",), refusal=no_vae)
+    if mode.vae_tiling:
+        words = "the VAE decodes an image in tiles"
+        yield OptionCalls("vae_tiling", words, (f"{pipe}.vae.enable_tiling()",), refusal=no_vae)
+    precompute = _precompute(mode, stage, pipe) if mode.precompute else None
+    if precompute:
+        yield precompute
+    if mode.compile is not None:
+        lines = (f"{pipe}.{name} = {_compiled(f'{pipe}.{name}', mode.compile)}" for name in stage.denoisers)
+        yield OptionCalls("compile", "torch.compile of each denoiser, for the shapes of this cell", tuple(lines))
+    if mode.compile_vae:
+        yield _compile_vae(mode, pipe, no_vae)
+    if mode.step_graphs:
+        yield _step_graphs(stage, pipe, bool(precompute and not precompute.refusal))
+
+
+def _sdpa(backends: tuple[SdpaBackend, ...]) -> Iterator[str]:
+    for name, enable in _SDPA.items():
+        line = f"torch.backends.cuda.{enable}({name in backends})"
+        if name == "cudnn" and name not in backends:
+            yield f'if hasattr(torch.backends.cuda, "{enable}"):'
+            yield f"    {line}"
+        else:
+            yield line
+
+
+def _of_denoiser(mode: Mode, stage: Stage, name: str, denoiser: str) -> Iterator[OptionCalls]:
+    component = next(part for part in stage.components if part.name == name)
+    if mode.memory_format == "channels_last":
+        words = "the denoiser's convolutions compute in channels-last layout, which tensor cores read as it is"
+        yield OptionCalls("memory_format", words, (f"{denoiser}.to(memory_format=torch.channels_last)",))
+    if mode.attention_processor is not None:
+        yield _processor(component, mode.attention_processor, denoiser)
+    if mode.attention_backend is not None:
+        words = "attention is dispatched to this backend, in models that dispatch it"
+        refusal = f"{name} does not dispatch attention" if _is_unet(component) else ""
+        code = f"{denoiser}.set_attention_backend({mode.attention_backend!r})"
+        yield OptionCalls("attention_backend", words, (code,), refusal=refusal)
+    if mode.fuse_qkv:
+        yield _fuse_qkv(mode, component, denoiser)
+
+
+def _processor(component: Component, kind: AttentionProcessor, denoiser: str) -> OptionCalls:
+    if kind == "vanilla":
+        words = "attention written out: matrix product, softmax, matrix product"
+        return OptionCalls("attention_processor", words, (f"{denoiser}.set_default_attn_processor()",))
+    if kind == "xformers":
+        words = "xformers' memory-efficient attention; where it is not installed, the cell ends as unsupported"
+        return OptionCalls("attention_processor", words, (f"{denoiser}.enable_xformers_memory_efficient_attention()",))
+    name = f"Attn{'AddedKV' if _has_added(component) else ''}Processor2_0"
+    return OptionCalls(
+        "attention_processor",
+        "torch's scaled dot-product attention, set explicitly",
+        (f"{denoiser}.set_attn_processor(attention_processor.{name}())",),
+        imports=("from diffusers.models import attention_processor",),
+    )
+
+
+def _fuse_qkv(mode: Mode, component: Component, denoiser: str) -> OptionCalls:
+    own = component.class_name == "UNet2DConditionModel"
+    refusal = f"{component.name} has added projections of keys and values, which cannot be fused"
+    return OptionCalls(
+        "fuse_qkv",
+        "queries, keys and values of self attention by one matrix product, keys and values of cross attention by one",
+        (f"{denoiser}.fuse_qkv_projections()" if own else f"fuse_qkv({denoiser})",),
+        modules=() if own else ("fused_projections",),
+        refusal=refusal if _has_added(component) else "",
+        optional="fuse_qkv" in mode.optional,
+    )
+
+
+def _precompute(mode: Mode, stage: Stage, pipe: str) -> OptionCalls:
+    denoisers = {part.name: _is_unet(part) for part in stage.components if part.name in stage.denoisers}
+    refusals = [f"{name} is no UNet or ControlNet" for name, is_unet in denoisers.items() if not is_unet]
+    if not mode.step_graphs:
+        refusals = ["it is a part of step_graphs, which the mode does without"]
+    entries = ", ".join(f'"{name}": Conditioning({pipe}.{name}, {pipe}.{name}.forward)' for name in stage.denoisers)
+    return OptionCalls(
+        "precompute",
+        "what depends on the prompt or the timestep alone is computed once per call, before its first step: keys and "
+        "values of cross attention, embeddings of the timesteps",
+        (f"{_conditionings(pipe)} = {{{entries}}}",),
+        modules=("conditioning",),
+        refusal=refusals[0] if refusals else "",
+        optional="precompute" in mode.optional,
+    )
+
+
+def _compile_vae(mode: Mode, pipe: str, no_vae: str) -> OptionCalls:
+    nothing = "it compiles as the denoisers are, and the mode compiles nothing"
+    return OptionCalls(
+        "compile_vae",
+        "torch.compile of the VAE's decoder",
+        (f"{pipe}.vae.decode = {_compiled(f'{pipe}.vae.decode', mode.compile or CompileOptions())}",),
+        refusal=no_vae or (nothing if mode.compile is None else ""),
+        optional="compile_vae" in mode.optional,
+    )
+
+
+def _step_graphs(stage: Stage, pipe: str, precomputed: bool) -> OptionCalls:
+    names = ", ".join(f'"{name}"' for name in stage.denoisers) + ("," if len(stage.denoisers) == 1 else "")
+    more = f", {_conditionings(pipe)}" if precomputed else ""
+    return OptionCalls(
+        "step_graphs",
+        "each step of the pipeline's own loop is captured as one CUDA graph, from its first denoiser to the end of "
+        "its scheduler's step, in the call after a warm-up, and replayed from then on",
+        (f"{pipe} = StepGraphs({pipe}, ({names}), CudaGraphs(){more})",),
+        modules=("conditioning", "step_graphs"),
+    )
+
+
+def _compiled(what: str, options: CompileOptions) -> str:
+    arguments = ", ".join(f"{name}={value!r}" for name, value in options.arguments.items())
+    return f"torch.compile({what}, {arguments})"
+
+
+def _conditionings(pipe: str) -> str:
+    return pipe.replace("pipe", "conditionings", 1)
+
+
+def _is_unet(component: Component) -> bool:
+    return "down_block_types" in component.config
+
+
+def _has_added(component: Component) -> bool:
+    return any(block.startswith(_ADDED) for block in component.config.get("down_block_types", ()))
