@@ -54,12 +54,14 @@ def of_process(mode: Mode) -> Iterator[OptionCalls]:
     """Yields the options that belong to the process."""
     if mode.tf32 is not None:
         lines = (f"torch.backends.{part}.allow_tf32 = {mode.tf32}" for part in ("cuda.matmul", "cudnn"))
-        yield OptionCalls("tf32", "whether float32 matrices and convolutions are multiplied as TF32", tuple(lines))
+        yield OptionCalls(
+            "tf32", "whether float32 matrices and convolutions are multiplied as TF32; needs a GPU", tuple(lines)
+        )
     if mode.cudnn_benchmark is not None:
-        words = "whether cuDNN times its algorithms for each convolution's shape, and keeps the fastest"
+        words = "whether cuDNN times its algorithms for each convolution's shape, and keeps the fastest; needs a GPU"
         yield OptionCalls("cudnn_benchmark", words, (f"torch.backends.cudnn.benchmark = {mode.cudnn_benchmark}",))
     if mode.sdpa_backends is not None:
-        words = "scaled dot-product attention chooses from these implementations alone"
+        words = "scaled dot-product attention chooses from these implementations alone; needs a GPU"
         yield OptionCalls("sdpa_backends", words, tuple(_sdpa(mode.sdpa_backends)))
 
 
@@ -73,7 +75,7 @@ def of_stage(mode: Mode, stage: Stage, pipe: str) -> Iterator[OptionCalls]:
     """
     for name in stage.denoisers:
         yield from _of_denoiser(mode, stage, name, f"{pipe}.{name}")
-    no_vae = "" if any(part.name == "vae" for part in stage.components) else f"stage {stage.name} has no VAE"
+    no_vae = "" if any(part.name == "vae" for part in stage.components) else "it has no VAE"
     if mode.vae_slicing:
         words = "the VAE decodes one image at a time"
         yield OptionCalls("vae_slicing", words, (f"{pipe}.vae.enable_slicing()",), refusal=no_vae)
@@ -89,7 +91,7 @@ def of_stage(mode: Mode, stage: Stage, pipe: str) -> Iterator[OptionCalls]:
     if mode.compile_vae:
         yield _compile_vae(mode, pipe, no_vae)
     if mode.step_graphs:
-        yield _step_graphs(stage, pipe, bool(precompute and not precompute.refusal))
+        yield _step_graphs(mode, stage, pipe, bool(precompute and not precompute.refusal))
 
 
 def _sdpa(backends: tuple[SdpaBackend, ...]) -> Iterator[str]:
@@ -152,12 +154,13 @@ def _precompute(mode: Mode, stage: Stage, pipe: str) -> OptionCalls:
     refusals = [f"{name} is no UNet or ControlNet" for name, is_unet in denoisers.items() if not is_unet]
     if not mode.step_graphs:
         refusals = ["it is a part of step_graphs, which the mode does without"]
-    entries = ", ".join(f'"{name}": Conditioning({pipe}.{name}, {pipe}.{name}.forward)' for name in stage.denoisers)
+    given = _conditionings(pipe)
+    each = (f'{given}["{name}"] = Conditioning({pipe}.{name}, {pipe}.{name}.forward)' for name in stage.denoisers)
     return OptionCalls(
         "precompute",
         "what depends on the prompt or the timestep alone is computed once per call, before its first step: keys and "
         "values of cross attention, embeddings of the timesteps",
-        (f"{_conditionings(pipe)} = {{{entries}}}",),
+        (f"{given} = {{}}", *each),
         modules=("conditioning",),
         refusal=refusals[0] if refusals else "",
         optional="precompute" in mode.optional,
@@ -175,15 +178,18 @@ def _compile_vae(mode: Mode, pipe: str, no_vae: str) -> OptionCalls:
     )
 
 
-def _step_graphs(stage: Stage, pipe: str, precomputed: bool) -> OptionCalls:
+def _step_graphs(mode: Mode, stage: Stage, pipe: str, precomputed: bool) -> OptionCalls:
     names = ", ".join(f'"{name}"' for name in stage.denoisers) + ("," if len(stage.denoisers) == 1 else "")
     more = f", {_conditionings(pipe)}" if precomputed else ""
     return OptionCalls(
         "step_graphs",
         "each step of the pipeline's own loop is captured as one CUDA graph, from its first denoiser to the end of "
-        "its scheduler's step, in the call after a warm-up, and replayed from then on",
+        "its scheduler's step, in the call after a warm-up, and replayed from then on; needs a GPU",
         (f"{pipe} = StepGraphs({pipe}, ({names}), CudaGraphs(){more})",),
         modules=("conditioning", "step_graphs"),
+        refusal="it cannot capture torch.compile's own CUDA graphs"
+        if mode.compile and mode.compile.uses_cuda_graphs
+        else "",
     )
 
 

@@ -24,6 +24,30 @@ def catalog(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")]
     typer.echo(json.dumps(catalog_json(loaded), indent=1, ensure_ascii=False) if as_json else catalog_lines(loaded))
 
 
+modes = typer.Typer(add_completion=False, rich_markup_mode=None, help="Says what a mode does; 'catalog' lists them.")
+app.add_typer(modes, name="modes")
+
+
+@modes.callback()
+def _modes() -> None:
+    """Keeps ``explain`` a command of its own."""
+
+
+@modes.command(cls=Command)
+def explain(
+    mode: Annotated[str, typer.Argument(metavar="MODE", help="As 'catalog' lists it.")],
+    pipeline: Annotated[
+        str | None, typer.Option("--pipeline", metavar="P", help="Apply it to this one; else to all of the catalog.")
+    ] = None,
+) -> None:
+    """Says what a mode does to a pipeline, option by option, with the calls that do it."""
+    from sdtui import settings
+    from sdtui.catalog.load import load_catalog
+    from sdtui.explanation import explain as explained
+
+    typer.echo(explained(mode, pipeline, load_catalog(settings.config_dir())))
+
+
 @app.command(cls=Command)
 def script(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's id, or pipeline.mode.b1.")],

@@ -124,6 +124,11 @@ class CompileOptions:
         known = {"backend": self.backend, "mode": self.mode, "fullgraph": self.fullgraph, "dynamic": dynamic}
         return {**known, "options": dict(self.options)} if self.options else known
 
+    @property
+    def uses_cuda_graphs(self) -> bool:
+        """Whether torch puts what it compiles into CUDA graphs of its own."""
+        return self.mode in ("reduce-overhead", "max-autotune") or bool(self.options.get("triton.cudagraphs"))
+
 
 @dataclass(frozen=True)
 class Mode:

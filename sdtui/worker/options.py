@@ -60,6 +60,8 @@ def apply_global(mode: Mode, device: str) -> None:
         _choose_sdpa(mode.sdpa_backends, on_gpu)
     if mode.step_graphs and not on_gpu:
         raise UnsupportedError("step_graphs needs a CUDA device")
+    if mode.step_graphs and mode.compile and mode.compile.uses_cuda_graphs:
+        raise UnsupportedError("step_graphs cannot capture torch.compile's own CUDA graphs")
 
 
 def _choose_sdpa(backends: Sequence[str], on_gpu: bool) -> None:

@@ -240,6 +240,8 @@ OF_RUNS = [
     Case("report last -o file/r.md", "-o file/r.md: no folder 'file'"),
     Case("report last -o folder", "-o folder: Is a directory"),
     Case("report last -o .", "-o .: Is a directory"),
+    Case("modes explain fsat", "MODE: unknown name 'fsat'; did you mean 'fast'?"),
+    Case("modes explain fast --pipeline iff", "--pipeline: unknown name 'iff'; did you mean 'if'?"),
     Case(
         "script sd-txt2img.no-compile.b0", "cell 'sd-txt2img.no-compile.b0': batch size 0 is too small; the least is 1"
     ),
@@ -374,6 +376,7 @@ def test_a_run_is_not_resumed_on_another_machine(sdtui: Command, monkeypatch: py
     ("arguments", "message"),
     [
         ("frobnicate", "unknown command 'frobnicate'; try 'sdtui --help'"),
+        ("modes explian fast", "unknown command 'explian'; did you mean 'explain'?"),
         ("reprot last", "unknown command 'reprot'; did you mean 'report'?"),
         ("--frob", "unknown option '--frob'; try 'sdtui --help'"),
         ("--versoin", "unknown option '--versoin'; did you mean '--version'?"),

@@ -11,7 +11,7 @@ import pytest
 import typer
 from commands import DOCS, RECORDED, SMOKE, TINY, Said, Shell, Terminal, check_golden
 
-from sdtui import runs
+from sdtui import runs, settings
 from sdtui.report.render import FORMATS
 
 Command = Callable[..., Said]
@@ -23,7 +23,7 @@ with_pinned_typer = pytest.mark.skipif(
 
 
 COMMANDS = ("run", "resume", "attach", "replay", "watch", "cancel", "ls", "rm", "show", "report", "compare", "catalog")
-COMMANDS += ("script", "doctor", "env", "env add", "env ls", "env remove", "env check")
+COMMANDS += ("script", "doctor", "modes", "modes explain", "env", "env add", "env ls", "env remove", "env check")
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,37 @@ def test_why_nothing_is_compared_is_said(sdtui: Command) -> None:
         "tiny scale measures nothing that the page did\n"
     )
     assert sdtui("report", DOCS, "--reference", "A100").err == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fast",
+        "fast --pipeline if",
+        "compile-channels-last",
+        "compile-channels-last --pipeline if",
+        "no-compile",
+        "bf16",
+    ],
+)
+def test_modes_explain(sdtui: Command, name: str) -> None:
+    said = sdtui("modes", "explain", *name.split())
+    assert (said.status, said.err) == (0, "")
+    check_golden(f"explain-{name.replace(' --pipeline ', '-')}.txt", said.out)
+
+
+def test_modes_explain_knows_a_mode_of_ones_own(sdtui: Command) -> None:
+    folder = settings.config_dir() / "modes"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text(
+        'extends = "fast"\nsdpa_backends = ["flash"]\noptional = []\ntf32 = true\n[compile.options]\nfreezing = true\n'
+    )
+    said = sdtui("modes", "explain", "mine", "--pipeline", "if")
+    assert said.status == 0
+    assert said.out.index("tf32 = true") < said.out.index('sdpa_backends = ["flash"]') < said.out.index("memory_format")
+    assert "torch.backends.cuda.enable_flash_sdp(True)" in said.out
+    assert "options={'freezing': True}" in said.out
+    assert "the cell ends as unsupported in if stage I, if stage II: it has no VAE" in said.out
 
 
 def test_version(sdtui: Command) -> None:

@@ -1,12 +1,16 @@
+import dataclasses
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from sdtui.catalog.describe import catalog_json, catalog_lines
 from sdtui.catalog.load import CONFIGS, load_catalog
 from sdtui.catalog.reference import load_reference
+from sdtui.catalog.schema import ModeTable
 from sdtui.model.cell import CompileOptions, Mode
 from sdtui.model.errors import UserError
 
@@ -75,6 +79,14 @@ def test_modes():
     )
     assert CATALOG.modes["no-compile"].label == "no compile"
     assert CATALOG.modes["compile"].label == "compile"
+
+
+def test_every_key_of_a_mode_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "modes.md").read_text()
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", " ".join(cells))) == {field.name for field in dataclasses.fields(ModeTable)} | {
+        "extends"
+    }
 
 
 def test_every_config_that_ships_is_used_and_counted():

@@ -1,5 +1,6 @@
 """Every mode is applied for real, or refused with a reason."""
 
+import contextlib
 import dataclasses
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from diffusers.models import attention_processor as processors
 from safetensors.torch import load_file
 from tiny_cells import CATALOG, Recorder, cell_of, pipe_of
 
+from sdtui import mode_calls
 from sdtui.model.cell import CompileOptions, Mode
 from sdtui.model.events import CallFinished, CellFinished, CellPhase, Step
 from sdtui.model.job import Job
@@ -151,6 +153,25 @@ def test_options_of_a_gpu_are_refused_on_a_cpu(name, measured):
     cell = dataclasses.replace(cell_of(), mode=Mode("mine", "mine", **{name: True}))
     run = measured(cell)
     assert run.events == [CellFinished(cell.id, "unsupported", "load", None, f"{name} needs a CUDA device")]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "refused"),
+    [
+        (CompileOptions(mode="reduce-overhead"), True),
+        (CompileOptions(mode="max-autotune"), True),
+        (CompileOptions(options={"triton.cudagraphs": True}), True),
+        (CompileOptions(mode="max-autotune-no-cudagraphs"), False),
+        (CompileOptions(options={"freezing": True}), False),
+    ],
+)
+def test_step_graphs_hold_no_other_graphs(recipe, refused):
+    mode = Mode("mine", "mine", step_graphs=True, compile=recipe)
+    told = [calls.refusal for calls in mode_calls.of_stage(mode, cell_of().stages[0], "pipe")]
+    assert any(told) == refused
+    refusal = pytest.raises(options.UnsupportedError, match=r"cannot capture torch\.compile's own CUDA graphs")
+    with refusal if refused else contextlib.nullcontext():
+        options.apply_global(mode, "cuda:0")
 
 
 @pytest.mark.parametrize(
