@@ -36,6 +36,7 @@ class Duration:
         start_s: All else but the calls after the first: loading, the first call, what follows the last.
         call_s: A call after the first, on average; the first, where there was no other.
         peak_mib: What torch's allocator held at its most during a call; ``None`` on a CPU.
+        imports: Whether ``import_s`` holds the import of torch: not where a worker was forked once that was over.
     """
 
     cell: str
@@ -52,6 +53,7 @@ class Duration:
     start_s: float
     call_s: float
     peak_mib: float | None = None
+    imports: bool = True
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -147,6 +149,7 @@ def taken_by(record: RunRecord, process: CellRecord) -> Duration | None:
         start_s=max(0.0, process.finished_at - process.started - import_s - sum(later)),
         call_s=sum(later) / count if count else first_s,
         peak_mib=max(peaks, default=None),
+        imports=process.imports,
     )
 
 

@@ -47,13 +47,14 @@ class Manner:
     precision: PrecisionRule | None = None
 
 
-def forecast(cell: Cell, known: Sequence[Duration], manner: Manner) -> Forecast:
+def forecast(cell: Cell, known: Sequence[Duration], manner: Manner, imports: bool = True) -> Forecast:
     """Returns how long a process of a cell may take.
 
     Args:
         cell: To be measured.
         known: What cells took on the same GPU model or CPU, oldest first.
         manner: How it will be measured.
+        imports: Whether its process imports torch, or waits for that.
     """
     compiled, torch = compiled_by(cell), manner.torch.get(cell.slot.environment)
     wanted = _Wanted(cell, torch, compiled > 0 and _meets_cold_cache(cell, known, manner), manner.traced, work_of(cell))
@@ -65,7 +66,8 @@ def forecast(cell: Cell, known: Sequence[Duration], manner: Manner) -> Forecast:
         basis: Basis = "measured" if wanted.is_met_by(told) else "similar"
     else:
         around_s, basis = LOAD_S + compiled * COMPILE_S, "guess"
-    import_s = next((each.import_s for each in reversed(known) if each.torch == torch), IMPORT_S)
+    alike = (each.import_s for each in reversed(known) if (each.torch, each.imports) == (torch, imports))
+    import_s = next(alike, IMPORT_S if imports else 0.0)
     seconds = import_s + around_s + call_s + _later_calls_s(cell, call_s, manner.precision)
     return Forecast(cell.id, round(seconds, 1), basis)
 

@@ -56,6 +56,7 @@ class CellRecord:
     others: dict[int, CellRecord] = field(default_factory=dict)
     compile_cache: CompileCache | None = None
     need: VramNeed | None = None
+    imports: bool = True
 
     @property
     def processes(self) -> tuple[CellRecord, ...]:
@@ -220,7 +221,7 @@ class RunRecord:
         record = self.cells[event.cell]
         if isinstance(event, CellStarted):
             begun = record.begun(event.process, event.sitting, t, self._beside(record, event))
-            begun.compile_cache, begun.need = event.compile_cache, event.need
+            begun.compile_cache, begun.need, begun.imports = event.compile_cache, event.need, event.imports
             self.cells[event.cell] = begun
         elif isinstance(event, CellPhase):
             record.phases.append((t, event))

@@ -111,6 +111,7 @@ class CellStarted:
         compile_cache: ``None`` where the cell's mode does not compile with Inductor, and in journals from before it was
             recorded.
         need: What it needs of the GPU's memory; ``None`` where nothing tells.
+        imports: Whether its phase ``import`` holds that of torch: not where it was forked once that was over.
     """
 
     KIND: ClassVar[str] = "cell.started"
@@ -120,6 +121,7 @@ class CellStarted:
     process: int = 1
     compile_cache: CompileCache | None = None
     need: VramNeed | None = None
+    imports: bool = True
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def _cell(record: CellRecord) -> dict[str, Any]:
         "spec": encode(record.spec),
         "sitting": record.sitting,
         "need": encode(record.need),
+        "imports": record.imports,
         "started": record.started,
         "compile_cache": encode(record.compile_cache),
         "phases": [{"t": t, **encode(phase)} for t, phase in record.phases],

@@ -115,7 +115,8 @@ class ForkServer:
             os.close(handle)
             self.close()
             return None
-        worker = channels.worker(_Forked(self, int(pid), open(handle, "wb", buffering=0)), found)
+        process = _Forked(self, int(pid), open(handle, "wb", buffering=0))
+        worker = channels.worker(process, found, forked=True)
         worker.hand_over({"environ": environ, "job": encode(job)})
         return worker
 
@@ -144,15 +145,11 @@ class ForkServer:
 
 
 class ForkServers:
-    """Those of a sitting: one for each environment in which it has more than one cell to measure.
-
-    There are none where the sitting asks for processes of their own: the exclusive ones, and those whose spread is to
-    be seen, which a common memory layout would hide.
-    """
+    """Those of a sitting that forks: one for each environment in which it has more than one cell to measure."""
 
     def __init__(self, sitting: Sitting, gpu_uuid: str | None, logs: Path) -> None:
         """Starts none yet; ``logs`` is the folder that what they print goes to."""
-        self._interpreters = () if sitting.exclusive or sitting.processes > 1 else sitting.environments
+        self._interpreters = sitting.environments if sitting.forks else ()
         self._gpu_uuid = gpu_uuid
         self._logs = logs
         self._servers: dict[str, ForkServer] = {}

@@ -75,6 +75,7 @@ class Worker:
     Attributes:
         control: Where a worker that asks whether to go on is answered; ``None`` where it does not ask.
         compile_cache: What it found; ``None`` where its cell does not compile.
+        forked: Whether it was forked from a process that had imported torch.
     """
 
     process: Process
@@ -82,6 +83,7 @@ class Worker:
     output: int
     control: int | None = None
     compile_cache: CompileCache | None = None
+    forked: bool = False
 
     def __enter__(self) -> Worker:
         return self
@@ -148,12 +150,12 @@ class Channels:
             if end is not None:
                 os.close(end)
 
-    def worker(self, process: Process, compile_cache: CompileCache | None) -> Worker:
+    def worker(self, process: Process, compile_cache: CompileCache | None, forked: bool = False) -> Worker:
         """Returns the worker at the other ends; arguments as of `Worker`."""
         for end in (self.events_read, self.output_read, self.control_write):
             if end is not None:
                 os.set_blocking(end, False)
-        return Worker(process, self.events_read, self.output_read, self.control_write, compile_cache)
+        return Worker(process, self.events_read, self.output_read, self.control_write, compile_cache, forked)
 
 
 def worker_path(cache_dir: Path) -> Path:

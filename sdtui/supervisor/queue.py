@@ -40,6 +40,8 @@ class Queue:
         self._said: tuple[Forecast, ...] = ()
         self._to_keep: list[Duration] = []
         self._keeps = True
+        self._forks = sitting.forks
+        self._has_learned = False
         self._manner = Manner(
             on_gpu=sitting.machine.gpu is not None,
             torch={each.name: each.packages.get("torch") for each in sitting.environments},
@@ -58,7 +60,8 @@ class Queue:
 
     def forecast(self) -> RunForecast:
         """Returns what is due, in order, and how long it may take."""
-        self._said = tuple(self._forecast(cell) for cell in self._cells if self._is_due(cell))
+        due = [cell for cell in self._cells if self._is_due(cell)]
+        self._said = tuple(self._forecast(cell, is_next=cell is due[0]) for cell in due)
         return RunForecast(len(self._record.sittings), self._said)
 
     def peak_mib(self, cell: Cell) -> float | None:
@@ -80,6 +83,9 @@ class Queue:
         duration = durations.taken_by(self._record, process)
         if duration is None:
             return
+        if self._has_learned:  # the sitting's first waits for imports in any case
+            self._forks = not duration.imports
+        self._has_learned = True
         self._known.append(duration)
         self._to_keep.append(duration)
         before, now = self._said, self.forecast()
@@ -127,5 +133,10 @@ class Queue:
     def _is_due(self, cell: Cell) -> bool:
         return bool(self._record.due(self._record.cells[cell.id]))
 
-    def _forecast(self, cell: Cell) -> Forecast:
-        return forecast(cell, self._known, self._manner)
+    def _forecast(self, cell: Cell, is_next: bool = True) -> Forecast:
+        imports = not self._forks or (is_next and not self._has_begun())
+        return forecast(cell, self._known, self._manner, imports)
+
+    def _has_begun(self) -> bool:
+        now = self._record.sittings[-1].started.sitting
+        return any(cell.sitting == now for cell in self._record.cells.values())

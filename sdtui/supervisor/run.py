@@ -288,8 +288,9 @@ class _Held:
             if worker is None:
                 return
             with worker:
-                found = worker.compile_cache
-                self._append(CellStarted(cell.id, self._number, worker.process.pid, process, found, need), started)
+                found, imports = worker.compile_cache, bool(importing) or not worker.forked
+                begun = CellStarted(cell.id, self._number, worker.process.pid, process, found, need, imports)
+                self._append(begun, started)
                 rule = self._sitting.precision
                 stopping = Stopping(rule, self._record_of(cell)) if rule else None
                 around = Surroundings(

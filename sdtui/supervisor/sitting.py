@@ -52,3 +52,11 @@ class Sitting:
     budget_s: float | None = None
     durations: Sequence[Duration] = ()
     silence_s: Mapping[Phase, float] = field(default_factory=lambda: limits.SILENCE_S)
+
+    @property
+    def forks(self) -> bool:
+        """Whether workers are forked: not exclusive ones, nor several of a cell, whose spread is to be seen.
+
+        A common memory layout would hide it.
+        """
+        return not self.exclusive and self.processes == 1

@@ -69,7 +69,10 @@ class Watch:
         Returns:
             How the cell ended, without summary.
         """
-        exit_fd = os.pidfd_open(self._worker.process.pid)
+        try:
+            exit_fd = os.pidfd_open(self._worker.process.pid)
+        except ProcessLookupError:  # it was forked, and went with its fork server, so that nobody kept its id
+            return self._death(self._worker.end())
         signals = self._around.signals
         woken_by = [signals.descriptor] if signals else []
         try:

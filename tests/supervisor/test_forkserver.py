@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
-from supervised import OK, Lab, await_event, both, events, patched, reasons, statuses
+from supervised import OK, Lab, await_event, both, events, patched, reasons, statuses, until
 
 from sdtui.model.cell import Cell
 from sdtui.model.events import CellFinished, CellPhase, CellStarted, Log
@@ -87,6 +88,23 @@ def test_a_server_that_is_killed_takes_its_worker_along_and_the_next_imports_its
     assert reasons(folder)[0].startswith("the worker was killed by SIGKILL")
     assert _parents(lab) == [server, child.pid]
     lab.await_silence()
+
+
+def test_a_server_that_is_killed_as_soon_as_it_forked_ends_that_cell_alone(lab: Lab) -> None:
+    """Its worker goes with it, and nobody is left who would keep the id for the supervisor to look at."""
+
+    def fork(server: forkserver.ForkServer, *arguments: Any) -> Any:
+        worker = original(server, *arguments)
+        assert worker
+        server.close()
+        until(lambda: not Path("/proc", str(worker.process.pid)).exists(), "the worker outlived its server")
+        return worker
+
+    original = forkserver.ForkServer.fork
+    folder = lab.create(OK, OK)
+    assert lab.run(folder, None, patched(forkserver.ForkServer, fork=fork)) == 1
+    assert statuses(folder) == ["failed", "ok"]
+    assert reasons(folder)[0].startswith("the worker was killed by SIGKILL")
 
 
 def test_a_cell_that_fails_where_it_is_forked_is_measured_by_a_process_of_its_own(lab: Lab) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from supervised import Lab, await_event, counts, events, statuses
@@ -65,6 +66,40 @@ def test_rows_run_whole_and_no_compile_first_while_the_journal_keeps_the_plans_o
     assert {each.basis for each in later[3].queue} == {"measured"}
 
 
+def after_imports(lab: Lab, folder: Path, **changes: object) -> Sitting:
+    """One before which the first cell's process imported for 30 s, and the others', which were forked, for 2 s."""
+    sitting = lab.sitting(folder, **changes)
+    first, *others = known(sitting, 5, 5, 5)
+    forked = [dataclasses.replace(each, import_s=2.0, imports=False) for each in others]
+    return dataclasses.replace(sitting, durations=(dataclasses.replace(first, import_s=30.0), *forked))
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"), [({}, [35, 7, 7]), ({"exclusive": True}, [35] * 3), ({"processes": 2}, [35] * 3)]
+)
+def test_the_first_cell_waits_for_imports_and_where_nothing_is_forked_every_cell_does(
+    lab: Lab, changes: dict[str, Any], seconds: list[float]
+) -> None:
+    folder = lab.create("ok", "ok", "ok", processes=changes.get("processes", 1))
+    assert lab.run(folder, after_imports(lab, folder, **changes)) == 0
+    assert [each.seconds for each in forecasts(folder)[0].queue] == seconds
+    imports = [process.imports for cell in runs.read(folder).cells.values() for process in cell.processes]
+    assert imports == ([True] * len(imports) if changes else [True, False, False])
+
+
+def test_where_no_worker_can_be_forked_the_cells_left_are_expected_to_import(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FORK_SERVER", "it cannot today")
+    folder = lab.create("ok", "ok", "ok")
+    assert lab.run(folder, after_imports(lab, folder)) == 0
+    first, after_first, after_second, _ = ([each.seconds for each in told.queue] for told in forecasts(folder))
+    assert first == [35, 7, 7]
+    assert after_first[1:] == [7, 7], "for the first cell all wait, whether others are forked or not"
+    assert after_second[1:] == [pytest.approx(5, abs=1)], "and the import of the second"
+    assert all(cell.imports for cell in runs.read(folder).cells.values())
+
+
 def test_a_budget_passes_over_what_does_not_fit_and_says_what_it_left(lab: Lab) -> None:
     folder = lab.create("ok", "ok", "ok")
     assert lab.run(folder, with_budget(lab, folder, 60, 5, 1000, 5)) == 1
@@ -102,7 +137,7 @@ def test_where_nothing_fits_nothing_runs(lab: Lab) -> None:
 
 def test_a_cell_under_way_is_not_ended_by_the_budget(lab: Lab) -> None:
     folder = lab.create("ok", "ok")
-    sitting = with_budget(lab, folder, 0.001, 0.0, 0.001)
+    sitting = with_budget(lab, folder, 0.001, 0.0, 5)
     assert lab.run(folder, sitting) == 1
     assert statuses(folder) == ["ok", None]
 
