@@ -19,6 +19,7 @@ from sdtui.model.errors import UserError
 from sdtui.model.events import (
     WAITING,
     CellFinished,
+    CellPhase,
     CellQueued,
     CellStarted,
     Event,
@@ -281,6 +282,7 @@ class _Held:
             started = time.time()
             if importing := self._fork_servers.importing():
                 self._append(CellStarted(cell.id, self._number, importing[0].pid, process), started)  # and again below
+                self._append(CellPhase(cell.id, "import"))
                 if reason := self._await_imports(cell):
                     self._end(CellFinished(cell.id, "cancelled", "import", None, reason, process=process))
                     return

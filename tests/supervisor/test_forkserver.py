@@ -156,7 +156,7 @@ def test_cancelling_does_not_wait_for_the_import(lab: Lab, monkeypatch: pytest.M
     monkeypatch.setenv("FAKE_FORK_SERVER", "hang")
     folder = lab.create(OK, OK)
     child = lab.start(folder, before=patched(limits, POLL_S=3600))
-    await_event(folder, CellStarted)
+    await_event(folder, CellPhase, phase="import")
     assert request_cancel(folder)
     assert child.wait() == 1
     assert (statuses(folder), reasons(folder)) == (["cancelled", None], ["the run was cancelled", ""])
