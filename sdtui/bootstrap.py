@@ -10,7 +10,7 @@ drawing calls keeps what a call has for itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,20 @@ _SAMPLES_AT_ONCE = 1 << 20  # what is drawn at once: many calls need no more mem
 
 _PERCENTS = (2.5, 97.5)
 _SEED = 20230316  # any constant: the same samples have the same interval, always
+
+
+class Loop(NamedTuple):
+    """The denoising loop of one stage.
+
+    Attributes:
+        evaluations: Of the denoisers, in one call.
+        calls: How long each took, call by call, in the order they were taken, in any unit.
+        processes: Which process each call is of; empty where all are of one.
+    """
+
+    evaluations: int
+    calls: Sequence[Sequence[float]]
+    processes: Sequence[int] = ()
 
 
 def median_interval(calls: Sequence[Sequence[float]], processes: Sequence[int] = ()) -> Interval | None:
@@ -68,10 +82,30 @@ def ratio_interval(
         below: Samples of each call whose median divides.
         processes: Of the calls of each, as of `median_interval`.
     """
-    medians = _medians(above, 1, processes[0]), _medians(below, 2, processes[1])
-    if medians[0] is None or medians[1] is None or not np.all(medians[1] > 0):
+    return loops_ratio_interval([Loop(1, above, processes[0])], [Loop(1, below, processes[1])])
+
+
+def loops_ratio_interval(above: Sequence[Loop], below: Sequence[Loop]) -> Interval | None:
+    """Returns the interval of the ratio of two calls' loops; ``None`` where a stage has too few samples.
+
+    What a call's loops take is the sum over its stages of the evaluations times their median, which is what is drawn:
+    each stage by itself.
+
+    Args:
+        above: The stages of the call that is divided.
+        below: The stages of the one that divides, as many.
+    """
+    totals = [_total(loops, side) for side, loops in enumerate((above, below), 1)]
+    if totals[0] is None or totals[1] is None or not np.all(totals[1] > 0):
         return None
-    return _interval(medians[0] / medians[1])
+    return _interval(totals[0] / totals[1])
+
+
+def _total(loops: Sequence[Loop], side: int) -> Any:
+    medians = [_medians(loop.calls, 2 * stage + side, loop.processes) for stage, loop in enumerate(loops)]
+    if not loops or any(each is None for each in medians):
+        return None
+    return sum(loop.evaluations * each for loop, each in zip(loops, medians, strict=True))
 
 
 def _enough(calls: Sequence[Sequence[float]]) -> bool:

@@ -19,6 +19,7 @@ from sdtui.model.events import (
     Log,
     RunFinished,
     RunForecast,
+    RungFinished,
     RunStarted,
     Stamped,
     Step,
@@ -96,12 +97,17 @@ class SittingRecord:
 
 @dataclass
 class RunRecord:
-    """The state of a run, reduced from its events; the one reducer that every reader uses."""
+    """The state of a run, reduced from its events; the one reducer that every reader uses.
+
+    ``rungs`` are those of a run that is tuned, one per rung and row, on the device and with the versions of the last
+    sitting: what was decided elsewhere does not count.
+    """
 
     path: Path
     sittings: list[SittingRecord] = field(default_factory=list)
     cells: dict[str, CellRecord] = field(default_factory=dict)
     logs: list[tuple[float, Log]] = field(default_factory=list)
+    rungs: list[RungFinished] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -117,6 +123,15 @@ class RunRecord:
         """How many processes each cell is measured in."""
         return self.sittings[-1].started.processes if self.sittings else 1
 
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the run looks for the fastest mode: see `sdtui.tuning`."""
+        return bool(self.sittings and self.sittings[-1].started.flags.get("tune"))
+
+    def why_closed(self, cell: CellRecord) -> str:
+        """Says why a cell that is tuned is measured in no further process; empty where it is."""
+        return next((rung.closed[cell.spec.id] for rung in self.rungs if cell.spec.id in rung.closed), "")
+
     def ending_of(self, cell: CellRecord) -> CellFinished | None:
         """Returns how a cell ended: as the first of its processes that did not end ok, named in the reason.
 
@@ -129,7 +144,8 @@ class RunRecord:
         if worse:
             worst = min(worse, key=lambda ending: ending.status == "cancelled")
             return replace(worst, reason=f"process {worst.process}: {worst.reason}")
-        return endings[-1] if len(endings) >= self.processes else None
+        complete = len(endings) >= self.processes or (endings and self.why_closed(cell))
+        return endings[-1] if complete else None
 
     def why_not_run(self, cell: CellRecord) -> str:
         """Says why a cell is not run, or did not fit into the budget of the last sitting, which has ended."""
@@ -140,10 +156,10 @@ class RunRecord:
         """Returns which of a cell's processes the last sitting still has to run, by number; empty without a sitting.
 
         None of them, once one has ended otherwise than ok in this sitting, or did in an earlier one with a status that
-        is not run again, nor of a cell that is left out (see `why_left_out`). A process that was measured elsewhere
-        (see `measured_elsewhere`) does not count.
+        is not run again, nor of a cell that is closed (see `why_closed`) or left out (see `why_left_out`). A process
+        that was measured elsewhere (see `measured_elsewhere`) does not count.
         """
-        return () if self.why_left_out(cell) else self._left_of(cell)
+        return () if self.why_closed(cell) or self.why_left_out(cell) else self._left_of(cell)
 
     def why_left_out(self, cell: CellRecord, asked: bool | None = None) -> str:
         """Says why a cell is not run: ``batch size 4 ran out of memory``; empty where it is, or has a process ended ok.
@@ -202,7 +218,9 @@ class RunRecord:
         """Takes in the next event of the journal."""
         t, event = stamped.t, stamped.event
         if isinstance(event, RunStarted):
-            self.sittings.append(SittingRecord(t, event))
+            self._begin(SittingRecord(t, event))
+        elif isinstance(event, RungFinished):
+            self.rungs.append(event)
         elif isinstance(event, RunForecast):
             if self.sittings and self.sittings[-1].started.sitting == event.sitting:
                 self.sittings[-1].queue = event.queue
@@ -216,8 +234,14 @@ class RunRecord:
         elif event.cell in self.cells:
             self._apply_to_cell(t, event)
 
+    def _begin(self, sitting: SittingRecord) -> None:
+        environments = [each.name for each in sitting.started.environments]
+        if self.sittings and any(_place(self.sittings[-1], name) != _place(sitting, name) for name in environments):
+            self.rungs.clear()
+        self.sittings.append(sitting)
+
     def _apply_to_cell(self, t: float, event: Event) -> None:
-        assert not isinstance(event, (RunStarted, RunForecast, RunFinished, Log))
+        assert not isinstance(event, (RunStarted, RunForecast, RungFinished, RunFinished, Log))
         record = self.cells[event.cell]
         if isinstance(event, CellStarted):
             begun = record.begun(event.process, event.sitting, t, self._beside(record, event))

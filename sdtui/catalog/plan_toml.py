@@ -49,6 +49,8 @@ def plan_to_toml(plan: Plan, file: str = "plan.toml") -> str:
     table.update({key: True for key in ("cold", "trace", "exclusive", "skip_larger_after_oom") if getattr(plan, key)})
     if plan.processes > 1:
         table["processes"] = plan.processes
+    if plan.tune:
+        table["tune"] = True
     if plan.budget is not None:
         table["budget"] = span_text(plan.budget)
     if plan.timeouts:

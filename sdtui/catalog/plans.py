@@ -12,6 +12,7 @@ from sdtui.catalog.checking import check, fields_of
 from sdtui.catalog.load import Catalog, merged
 from sdtui.catalog.schema import PlanKeys, PlanTable, PresetTable
 from sdtui.catalog.toml_files import read_toml
+from sdtui.check import BASE
 from sdtui.model.errors import UserError, near, nearest
 from sdtui.model.plan import Plan
 from sdtui.model.precision import MAX_CALLS, MAX_SECONDS
@@ -38,6 +39,7 @@ FLAGS = {
     "trace": "--trace",
     "exclusive": "--exclusive",
     "processes": "--processes",
+    "tune": "--tune",
     "precision": "--precision",
     "max_calls": "--max-calls",
     "max_seconds": "--max-seconds",
@@ -97,6 +99,7 @@ def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, A
     if not gpu_available:
         _check_device(asked, None if source in catalog.presets else source)
     _check_vram_limit(asked)
+    _check_tuning(asked)
     plan = _with_definitions(catalog, asked)
     _check_slots(plan, asked.origins)
     return plan
@@ -277,6 +280,16 @@ def _check_vram_limit(asked: PartialPlan) -> None:
         raise UserError(
             f"{asked.origins['vram_limit']}: limits torch's allocator on a GPU, and the device is cpu; leave it out"
         )
+
+
+def _check_tuning(asked: PartialPlan) -> None:
+    """Refuses to look for the fastest mode where nothing could be told of any."""
+    if not asked.values.get("tune"):
+        return
+    if BASE not in asked.values["modes"]:
+        raise UserError(f"{asked.origins['modes']}: tuning needs the mode '{BASE}', which outputs are held against")
+    if asked.values["calls"] < 2:
+        raise UserError(f"{asked.origins['calls']}: tuning needs 2 calls at least: the first compiles and warms up")
 
 
 def _with_definitions(catalog: Catalog, asked: PartialPlan) -> Plan:

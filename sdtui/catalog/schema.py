@@ -173,6 +173,14 @@ class ModeTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TuningTable:
+    """Shipped modes that ``sdtui tune`` tries out, in order, and why it leaves others out."""
+
+    modes: tuple[str, ...]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlanKeys:
     """The keys of a plan; ``None`` where it leaves one out."""
 
@@ -195,6 +203,7 @@ class PlanKeys:
     trace: bool | None = None
     exclusive: bool | None = None
     processes: Annotated[int, Limits(least=1, most=MOST_PROCESSES)] | None = None
+    tune: bool | None = None
     precision: Annotated[float, Limits(before=_share)] | None = None
     max_calls: Annotated[int, Limits(least=FEWEST_MEASURED + 1)] | None = None
     max_seconds: Seconds | None = None

@@ -62,6 +62,26 @@ class RunForecast:
 
 
 @dataclass(frozen=True)
+class RungFinished:
+    """Of a row that is tuned, every candidate that is left was measured once more, or cannot be.
+
+    Attributes:
+        rung: How many processes that makes, counted from 1.
+        closed: Why cells are not measured further, by id.
+        best: The cells that may be the fastest, as far as is known; the one that seems to be comes first.
+    """
+
+    KIND: ClassVar[str] = "rung.finished"
+    sitting: int
+    rung: int
+    pipeline: str
+    environment: str
+    batch_size: int
+    closed: Mapping[str, str] = field(default_factory=dict)
+    best: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """A sitting ended.
 
@@ -335,6 +355,7 @@ class Log:
 Event = (
     RunStarted
     | RunForecast
+    | RungFinished
     | RunFinished
     | CellQueued
     | CellStarted
@@ -351,6 +372,7 @@ KINDS: dict[str, type[Any]] = {
     for cls in (
         RunStarted,
         RunForecast,
+        RungFinished,
         RunFinished,
         CellQueued,
         CellStarted,

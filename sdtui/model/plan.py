@@ -24,6 +24,7 @@ class Plan:
         trace: Make one more call per cell under torch.profiler.
         exclusive: Start every worker's interpreter anew, instead of forking it from a process that has imported torch.
         processes: Fresh processes that each cell is measured in, one after another, by turns with the other cells.
+        tune: Look for the fastest mode: after each round of processes the slower half drops out; see `sdtui.tuning`.
         precision: Share of the median step within which its interval must lie before the calls end, such as 0.01;
             ``None`` makes ``calls`` calls.
         max_calls: Calls after which they end in any case; given where ``precision`` is.
@@ -56,6 +57,7 @@ class Plan:
     trace: bool = False
     exclusive: bool = False
     processes: int = 1
+    tune: bool = False
     precision: float | None = None
     max_calls: int | None = None
     max_seconds: float | None = None

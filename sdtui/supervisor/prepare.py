@@ -75,6 +75,7 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         cold=plan.cold,
         trace=plan.trace,
         processes=plan.processes,
+        tune=plan.tune,
         exclusive=plan.exclusive,
         precision=_rule(plan),
         skip_larger_after_oom=plan.skip_larger_after_oom,

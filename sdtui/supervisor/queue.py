@@ -22,7 +22,7 @@ from sdtui.supervisor.sitting import Sitting
 class Queue:
     """The processes of a sitting's cells that are due, which are yielded one by one as they come to be run.
 
-    The first process of every cell comes before the second of any: what is compared takes turns.
+    They come by rounds, the first process of every cell before the second of any: what is compared takes turns.
     """
 
     def __init__(self, sitting: Sitting, record: RunRecord) -> None:
@@ -50,13 +50,12 @@ class Queue:
             precision=sitting.precision,
         )
 
-    def __iter__(self) -> Iterator[tuple[Cell, int]]:
-        """Yields cells and which process of each comes next; what does not fit into the budget is passed over."""
-        for process in range(1, self._sitting.processes + 1):
-            waiting = list(self._cells)
-            while (cell := self._next(waiting, process)) is not None:
-                waiting.remove(cell)
-                yield cell, process
+    def round(self, process: int) -> Iterator[Cell]:
+        """Yields the cells whose process of this number is due; what does not fit into the budget is passed over."""
+        waiting = list(self._cells)
+        while (cell := self._next(waiting, process)) is not None:
+            waiting.remove(cell)
+            yield cell
 
     def forecast(self) -> RunForecast:
         """Returns what is due, in order, and how long it may take."""

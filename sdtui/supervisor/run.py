@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sdtui import locks, runs, settings, statistics
+from sdtui import locks, runs, settings, statistics, tuning
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
 from sdtui.model.events import (
@@ -183,6 +183,7 @@ class _Held:
                 "trace": sitting.trace,
                 "skip_larger_after_oom": sitting.skip_larger_after_oom,
                 "exclusive": sitting.exclusive,
+                "tune": sitting.tune,
                 "variables": self._variables(),
             },
             processes=sitting.processes,
@@ -238,10 +239,20 @@ class _Held:
 
     def _measure_due(self) -> None:
         with self._fork_servers.started(self._due_in):
-            for cell, process in self._queue:
-                if self._cancel_requested():
-                    return
-                self._measure(cell, process)
+            for process in range(1, self._sitting.processes + 1):
+                measured = list[str]()
+                for cell in self._queue.round(process):
+                    if self._cancel_requested():
+                        return
+                    self._measure(cell, process)
+                    measured.append(cell.id)
+                if self._sitting.tune and not self._cancel_requested():
+                    self._end_rung(process, measured)
+
+    def _end_rung(self, rung: int, measured: Sequence[str]) -> None:
+        for finished in tuning.end_rung(self._record, rung, measured):
+            self._append(finished)
+        self._journal.sync()
 
     def _due_in(self, environment: str) -> list[Cell]:
         cells = [cell for cell in self._sitting.cells if cell.slot.environment == environment]

@@ -26,6 +26,7 @@ class Sitting:
         cold: Start every cell with an empty compile cache.
         trace: Make one more call per cell under torch.profiler.
         processes: How many fresh processes each cell is measured in.
+        tune: Look for the fastest mode of each row: after each round of processes the slower half drops out.
         exclusive: Let every worker import torch anew, instead of forking it from a process that has.
         precision: Decides how often cells are called; ``None`` where their number of calls does.
         skip_larger_after_oom: Leave out cells that are larger than one that ran out of memory.
@@ -45,6 +46,7 @@ class Sitting:
     cold: bool = False
     trace: bool = False
     processes: int = 1
+    tune: bool = False
     exclusive: bool = False
     precision: PrecisionRule | None = None
     skip_larger_after_oom: bool = False

@@ -27,6 +27,7 @@ from sdtui.worker.lifeline import die_at_end_of_input, die_with_parent
 from sdtui.worker.work import read_line
 
 STEPS = 3
+STEP_MS = 10.0
 PHASES = ("import", "load", "compile", "warm-up", "measure")
 
 
@@ -147,6 +148,12 @@ class Misbehaviour:
         """Keeps an output as a real worker does; every mode's differs alike from no-compile's."""
         keep(self.job, 0.0 if self.job.cell.mode.name == "no-compile" else 0.5)
 
+    def paced(self):
+        """Takes more steps, the longer the name of the mode the longer; puts out what no-compile does."""
+        global STEPS, STEP_MS
+        STEPS, STEP_MS = 8, 1.0 * len(self.job.cell.mode.name)
+        keep(self.job, 0.0)
+
     def oom(self):
         self.emitter.emit(CellFinished(self.cell, "oom", "measure", 2, "CUDA out of memory. Tried to allocate 2 GiB."))
         self.emitter.flush()
@@ -229,7 +236,7 @@ def keep(job, more):
 def measure(cell, call, emitter):
     stage = cell.stages[0].name
     for step in range(1, STEPS + 1):
-        emitter.emit(Step(cell.id, call, stage, step, STEPS, 10.0, 1))
+        emitter.emit(Step(cell.id, call, stage, step, STEPS, STEP_MS, 1))
     emitter.emit(CallFinished(cell.id, call, stage, STEPS, STEPS, 30.0, 31.0, 40.0, 1.0, 30.0, 5.0, 4.0))
     emitter.flush()
 

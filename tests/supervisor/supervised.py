@@ -78,6 +78,7 @@ class Lab:
         environment: str = "fake",
         modes: Sequence[str] = ("no-compile",),
         processes: int = 1,
+        tune: bool = False,
     ) -> Path:
         """Makes a run of one cell per behaviour and mode."""
         self.behave(*behaviours)
@@ -91,6 +92,7 @@ class Lab:
             "calls": 2,
             "steps": 3,
             "processes": processes,
+            "tune": tune,
         }
         plan = resolve_plan(CATALOG, None, overrides, gpu_available=False)
         return runs.create(runs_dir or self.runs_dir, "CPU", "host", plan_to_toml(plan))

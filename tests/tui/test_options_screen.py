@@ -56,7 +56,7 @@ async def _go(screen: Options, pilot: Pilot[Any], label: str) -> None:
 
 
 def test_every_option_of_a_plan_is_asked_but_for_what_the_matrix_and_files_say() -> None:
-    elsewhere = {"pipelines", "slots", "timeouts", "mode_definitions", "pipeline_definitions"}
+    elsewhere = {"pipelines", "slots", "tune", "timeouts", "mode_definitions", "pipeline_definitions"}
 
     assert {*FIELDS, *LISTS} == set(Plan.__dataclass_fields__) - elsewhere
 

@@ -168,6 +168,7 @@ def test_every_key_of_a_plan_has_a_flag_and_reaches_the_toml(tmp_path):
         vram_limit="15GiB",
         skip_larger_after_oom=True,
         budget="20m",
+        tune=True,
     )
     assert set(tomllib.loads(plan_to_toml(plan))) == keys
 

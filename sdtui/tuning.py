@@ -1,0 +1,209 @@
+"""Looks for the fastest mode by successive halving: what a rung leaves to be measured further, and who leads.
+
+Each row of a run that is tuned, a pipeline in an environment at a batch size, is decided for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sdtui import bootstrap
+from sdtui.bootstrap import FEWEST_SAMPLES, Loop
+from sdtui.check import BASE, check_output
+from sdtui.model.cell import Slot
+from sdtui.model.events import RungFinished
+from sdtui.model.results import Interval
+from sdtui.processes import step_samples
+from sdtui.records import CellRecord, RunRecord
+from sdtui.statistics import step_statistics
+
+Row = tuple[str, str, int]
+"""Pipeline, environment and batch size."""
+
+ALONE = "no other mode is left to be told apart from it"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A mode of a row, as far as it was measured.
+
+    Attributes:
+        record: Of its cell.
+        processes: In how many processes it was measured.
+        loops: Its stages.
+        loop_ms: What the denoising loops of a call take: the stages' evaluations times their median.
+        refusal: Why it cannot be the fastest, whatever its speed; empty where it can.
+    """
+
+    record: CellRecord
+    processes: int
+    loops: tuple[Loop, ...]
+    loop_ms: float
+    refusal: str = ""
+
+    @property
+    def id(self) -> str:
+        """Of its cell."""
+        return self.record.spec.id
+
+    @property
+    def mode(self) -> str:
+        """Its name."""
+        return self.record.spec.slot.mode
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the candidates of a row stand.
+
+    Attributes:
+        row: Which one.
+        ranked: Those that have figures and no refusal, the fastest first.
+        refused: Those that cannot be chosen, in the plan's order: by their own fault, or for want of figures.
+    """
+
+    row: Row
+    ranked: tuple[Candidate, ...]
+    refused: tuple[Candidate, ...]
+
+    @property
+    def fastest(self) -> Candidate | None:
+        """The candidate that seems to be; ``None`` where there is none."""
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def ambiguous(self) -> tuple[Candidate, ...]:
+        """Those that are not told apart from the fastest."""
+        return tuple(each for each in self.ranked[1:] if not is_slower(each, self.ranked[0]))
+
+    def candidate(self, mode: str) -> Candidate | None:
+        """Returns the candidate of a name that has figures; ``None`` where there is none."""
+        return next((each for each in (*self.ranked, *self.refused) if each.mode == mode and each.loops), None)
+
+
+def standings(run: RunRecord) -> tuple[Standing, ...]:
+    """Returns how each row of a run stands, in the plan's order."""
+    rows: dict[Row, list[Candidate]] = {}
+    for record in run.cells.values():
+        rows.setdefault(_row_of(record.spec.slot), []).append(_candidate(run, record))
+    return tuple(_standing(row, found) for row, found in rows.items())
+
+
+def end_rung(run: RunRecord, rung: int, measured: Sequence[str]) -> Iterator[RungFinished]:
+    """Decides what of each row is measured further.
+
+    Args:
+        run: Of which every process up to this rung has ended that could be run.
+        rung: Counted from 1; it has as many processes.
+        measured: Ids of the cells whose process of this number was run just now.
+
+    Yields:
+        A decision for each row of which something was, or that was left undecided by an earlier sitting. A row whose
+        `BASE` is still to be measured waits for it: nothing can be checked before.
+    """
+    for standing in standings(run):
+        found = (*standing.ranked, *standing.refused)
+        base = next((each for each in found if each.mode == BASE), None)
+        is_new = any(each.id in measured for each in found)
+        is_due = is_new or (not _is_decided(run, standing.row, rung) and any(each.processes >= rung for each in found))
+        if is_due and not (base and not base.loops and run.due(base.record)):
+            closed = {**_refused(run, standing), **_slower(run, standing, rung)}
+            best = (*standing.ranked[:1], *standing.ambiguous)
+            yield RungFinished(len(run.sittings), rung, *standing.row, closed, tuple(each.id for each in best))
+
+
+def speed_ratio(one: Candidate, other: Candidate) -> float:
+    """Returns how many times as fast one candidate is as another."""
+    return other.loop_ms / one.loop_ms
+
+
+def ratio_interval(one: Candidate, other: Candidate) -> Interval | None:
+    """Returns the 95 % interval of `speed_ratio`; ``None`` where a stage has too few samples."""
+    return bootstrap.loops_ratio_interval(other.loops, one.loops)
+
+
+def is_slower(one: Candidate, other: Candidate) -> bool:
+    """Says whether the whole interval of the ratio has one candidate slower than another."""
+    interval = ratio_interval(one, other)
+    return interval is not None and interval.high < 1
+
+
+def _is_decided(run: RunRecord, row: Row, rung: int) -> bool:
+    return any((each.pipeline, each.environment, each.batch_size) == row and each.rung >= rung for each in run.rungs)
+
+
+def _row_of(slot: Slot) -> Row:
+    return slot.pipeline, slot.environment, slot.batch_size
+
+
+def _candidate(run: RunRecord, record: CellRecord) -> Candidate:
+    ok = [each for each in record.processes if each.finished and each.finished.status == "ok"]
+    loops = tuple(_loop(ok, stage.name) for stage in record.spec.stages)
+    if not all(sum(map(len, loop.calls)) >= FEWEST_SAMPLES for loop in loops):
+        return Candidate(record, len(ok), (), 0.0, _unmeasured(run, record) or "too few steps were timed to compare it")
+    loop_ms = sum(loop.evaluations * _median_ms(loop) for loop in loops)
+    return Candidate(record, len(ok), loops, loop_ms, _unmeasured(run, record) or _unchecked(run, record))
+
+
+def _loop(processes: Sequence[CellRecord], stage: str) -> Loop:
+    samples, of = step_samples(processes, stage)
+    evaluations = [call.forwards for each in processes for call in each.calls if call.stage == stage]
+    return Loop(evaluations[-1] if evaluations else 0, samples, of)
+
+
+def _median_ms(loop: Loop) -> float:
+    steps = step_statistics(loop.calls, loop.processes)
+    assert steps is not None
+    return steps.median_ms
+
+
+def _unmeasured(run: RunRecord, record: CellRecord) -> str:
+    """Says why there is no figure to go by; empty where there is one."""
+    ended = [each.finished for each in record.processes if each.finished]
+    worse = [each for each in ended if each.status not in ("ok", "cancelled")]
+    if worse:
+        return f"{worse[0].status}: {worse[0].reason}"
+    if any(each.status == "ok" for each in ended):
+        return ""
+    return f"cancelled: {ended[0].reason}" if ended else run.why_not_run(record) or "not measured"
+
+
+def _unchecked(run: RunRecord, record: CellRecord) -> str:
+    """Says why its output is not within the threshold; empty where it is, and of `BASE` itself."""
+    if record.spec.slot.mode == BASE:
+        return ""
+    ended = [each for each in record.processes if each.finished and each.finished.status == "ok"]
+    check = check_output(run, ended[-1])
+    if check is None or check.verdict == "passed":
+        return ""
+    return f"{'output differs' if check.verdict == 'failed' else 'output not checked'}: {check.reason}"
+
+
+def _standing(row: Row, found: Sequence[Candidate]) -> Standing:
+    ranked = sorted((each for each in found if not each.refusal), key=lambda each: each.loop_ms)
+    return Standing(row, tuple(ranked), tuple(each for each in found if each.refusal))
+
+
+def _refused(run: RunRecord, standing: Standing) -> dict[str, str]:
+    """Returns why candidates are not measured further that were, and cannot be chosen."""
+    return {each.id: each.refusal for each in standing.refused if each.loops and run.due(each.record)}
+
+
+def _slower(run: RunRecord, standing: Standing, rung: int) -> dict[str, str]:
+    """Returns why the slower half is not measured further, and who remains alone."""
+    left = [each for each in standing.ranked if not run.why_closed(each.record)]
+    half = left[: (len(left) + 1) // 2]
+    closed = {each.id: _by_how_much(each, half[-1], rung) for each in left[len(half) :] if is_slower(each, half[-1])}
+    stay = [each for each in left if each.id not in closed]
+    waiting = [each for each in standing.refused if not each.loops and run.due(each.record)]
+    if len(stay) == 1 and not waiting and run.due(stay[0].record):
+        closed[stay[0].id] = ALONE
+    return closed
+
+
+def _by_how_much(one: Candidate, other: Candidate, rung: int) -> str:
+    interval = ratio_interval(one, other)
+    assert interval is not None
+    speed = f"{speed_ratio(one, other):.2f} times as fast as {other.mode}"
+    return f"out after rung {rung}: {speed} ({interval.low:.2f} to {interval.high:.2f})"

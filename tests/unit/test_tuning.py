@@ -1,0 +1,229 @@
+"""What a rung leaves of the candidates, and who leads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sdtui import bootstrap
+from sdtui.bootstrap import Loop
+from sdtui.model.cell import Cell, Mode, Slot, Stage
+from sdtui.model.events import (
+    CallFinished,
+    CellChecked,
+    CellFinished,
+    CellQueued,
+    CellStarted,
+    Event,
+    RungFinished,
+    RunStarted,
+    Stamped,
+    Step,
+)
+from sdtui.model.machine import Interpreter, Machine
+from sdtui.model.results import Distance, Status
+from sdtui.records import RunRecord
+from sdtui.tuning import ALONE, end_rung, standings
+
+SAME, FAR = Distance(0.0, None, 0), Distance(0.5, 10.0, 99)
+GOLDEN_RATIO = 0.6180339887
+STEPS = 10
+
+
+class Tuned:
+    """A run that looks for the fastest mode, told process by process."""
+
+    def __init__(self, *modes: str, processes: int = 3, stages: Sequence[str] = ("main",)) -> None:
+        self.record = RunRecord(Path("run"))
+        self.modes = modes
+        self.processes = processes
+        self.made = tuple(Stage(name, "P", (), {}, ("unet",), STEPS, 7.5, 64, 64, True, True) for name in stages)
+        self.sit()
+        for mode in modes:
+            slot = Slot("p", mode, "current", 1)
+            cell = Cell(mode, slot, "P", Mode(mode, mode), "full", 3, "float16", "random", 0, "", self.made)
+            self.tell(CellQueued(mode, cell))
+
+    def sit(self, cpu: str = "CPU") -> None:
+        machine = Machine("host", None, "Linux", cpu, 2)
+        started = RunStarted(
+            "run", len(self.record.sittings) + 1, "0", machine, (Interpreter("current", "", ""),), "cpu", 1
+        )
+        self.tell(RunStarted(**{**vars(started), "flags": {"tune": True}, "processes": self.processes}))
+
+    def tell(self, event: Event) -> None:
+        self.record.apply(Stamped(1.0, event))
+
+    def measure(
+        self,
+        mode: str,
+        ms: float,
+        process: int = 1,
+        noise: float = 0.01,
+        distance: Distance | None = SAME,
+        status: Status = "ok",
+    ) -> None:
+        """Has a process make three calls whose steps take so long, give or take some noise."""
+        self.tell(CellStarted(mode, len(self.record.sittings), 1, process))
+        for call in (1, 2, 3) if status == "ok" else ():
+            for stage in self.made:
+                for step in range(STEPS):
+                    off = noise * (2 * (GOLDEN_RATIO * (10 * call + step + process) % 1) - 1)
+                    self.tell(Step(mode, call, stage.name, step + 1, STEPS, ms * (1 + off), 1))
+                spent = ms * STEPS
+                self.tell(CallFinished(mode, call, stage.name, STEPS, STEPS, spent, spent, spent, 0, spent, 0, 0))
+        self.tell(CellFinished(mode, status, "measure", 3, "" if status == "ok" else "why", process=process))
+        if distance and mode != "no-compile":
+            self.tell(CellChecked(mode, "no-compile", distance))
+
+    def end(self, rung: int, *measured: str) -> RungFinished | None:
+        """Ends a rung, and takes the decision in."""
+        found = list(end_rung(self.record, rung, measured or self.modes))
+        for event in found:
+            self.tell(event)
+        return found[0] if found else None
+
+    def due(self) -> list[str]:
+        return [name for name, cell in self.record.cells.items() if self.record.due(cell)]
+
+
+def test_the_slower_half_drops_out_rung_by_rung() -> None:
+    run = Tuned("no-compile", "a", "b", "c")
+    for mode, ms in (("no-compile", 40), ("a", 20), ("b", 10), ("c", 30)):
+        run.measure(mode, ms)
+    first = run.end(1)
+    assert first is not None
+    assert set(first.closed) == {"no-compile", "c"}
+    assert first.closed["c"].startswith("out after rung 1: 0.67 times as fast as a (0.6")
+    assert first.best == ("b",)
+    assert run.due() == ["a", "b"]
+    run.measure("a", 20, process=2)
+    run.measure("b", 10, process=2)
+    second = run.end(2)
+    assert second is not None
+    assert second.closed.keys() == {"a", "b"}
+    assert second.closed["b"] == ALONE
+    assert run.due() == [], "one is left: a third process would tell nothing"
+    endings = {name: run.record.ending_of(cell) for name, cell in run.record.cells.items()}
+    assert {name: ending and ending.status for name, ending in endings.items()} == dict.fromkeys(run.modes, "ok")
+
+
+def test_who_is_not_told_apart_from_the_last_that_stays_stays_too() -> None:
+    run = Tuned("no-compile", "a", "b", "c")
+    for mode, ms, noise in (("no-compile", 40, 0.01), ("a", 20, 0.5), ("b", 10, 0.01), ("c", 21, 0.5)):
+        run.measure(mode, ms, noise=noise)
+    ended = run.end(1)
+    assert ended is not None
+    assert set(ended.closed) == {"no-compile"}
+
+
+def test_whoever_may_be_the_fastest_is_named_with_it() -> None:
+    run = Tuned("no-compile", "a", "b", processes=1)
+    for mode, ms, noise in (("no-compile", 40, 0.01), ("a", 10, 0.3), ("b", 10.5, 0.3)):
+        run.measure(mode, ms, noise=noise)
+    ended = run.end(1)
+    assert ended is not None
+    assert ended.best == ("a", "b")
+    (standing,) = standings(run.record)
+    assert [each.mode for each in standing.ranked] == ["a", "b", "no-compile"]
+
+
+@pytest.mark.parametrize(
+    ("distance", "reason"), [(FAR, "output differs: relative L2 0.5"), (None, "output not checked: its output")]
+)
+def test_an_output_that_is_not_no_compiles_is_out_however_fast(distance: Distance | None, reason: str) -> None:
+    run = Tuned("no-compile", "a", "b")
+    run.measure("no-compile", 40)
+    run.measure("a", 1, distance=distance)
+    run.measure("b", 39)
+    ended = run.end(1)
+    assert ended is not None
+    assert ended.closed["a"].startswith(reason)
+    assert ended.best == ("b",)
+
+
+def test_what_did_not_end_ok_is_refused_with_its_reason() -> None:
+    run = Tuned("no-compile", "a")
+    run.measure("no-compile", 40)
+    run.measure("a", 1, status="unsupported")
+    ended = run.end(1)
+    assert ended is not None
+    assert ended.closed == {"no-compile": ALONE}
+    (standing,) = standings(run.record)
+    assert [(each.mode, each.refusal) for each in standing.refused] == [("a", "unsupported: why")]
+
+
+def test_a_candidate_that_is_still_to_be_measured_keeps_the_row_open() -> None:
+    run = Tuned("no-compile", "a")
+    run.measure("no-compile", 40)
+    ended = run.end(1, "no-compile")
+    assert ended is not None
+    assert ended.closed == {}
+    assert run.due() == ["no-compile", "a"]
+
+
+def test_without_no_compile_nothing_is_decided() -> None:
+    run = Tuned("no-compile", "a", "b")
+    run.measure("a", 1)
+    run.measure("b", 2)
+    assert run.end(1, "a", "b") is None
+    assert run.due() == ["no-compile", "a", "b"]
+
+
+def test_a_rung_is_decided_once_and_anew_where_another_candidate_came_to_it() -> None:
+    run = Tuned("no-compile", "a", "b", "c", "d")
+    for mode, ms in (("no-compile", 40), ("a", 20), ("b", 30), ("c", 10)):
+        run.measure(mode, ms)
+    run.end(1, "no-compile", "a", "b", "c")
+    assert run.due() == ["a", "c", "d"]
+    run.sit()
+    assert list(end_rung(run.record, 1, [])) == [], "what is left is not halved again"
+    run.measure("d", 5)
+    anew = run.end(1, "d")
+    assert anew is not None
+    assert set(anew.closed) == {"a"}
+    assert anew.best == ("d",)
+
+
+def test_a_rung_that_an_earlier_sitting_left_undecided_is_decided_by_the_next() -> None:
+    run = Tuned("no-compile", "a", "b")
+    for mode, ms in (("no-compile", 40), ("a", 20), ("b", 10)):
+        run.measure(mode, ms)
+    run.sit()
+    (ended,) = end_rung(run.record, 1, [])
+    assert set(ended.closed) == {"no-compile"}
+
+
+def test_what_was_decided_elsewhere_does_not_count() -> None:
+    run = Tuned("no-compile", "a", "b")
+    for mode, ms in (("no-compile", 40), ("a", 20), ("b", 10)):
+        run.measure(mode, ms)
+    run.end(1)
+    run.sit("another CPU")
+    assert run.due() == list(run.modes)
+    assert {run.record.due(cell) for cell in run.record.cells.values()} == {(1, 2, 3)}
+
+
+def test_a_later_process_that_was_cancelled_takes_nothing_from_the_first() -> None:
+    run = Tuned("no-compile", "a")
+    run.measure("no-compile", 40)
+    run.measure("a", 10)
+    run.measure("a", 10, process=2, status="cancelled", distance=None)
+    (standing,) = standings(run.record)
+    assert standing.fastest is not None
+    assert (standing.fastest.mode, standing.fastest.processes) == ("a", 1)
+
+
+def test_stages_count_together() -> None:
+    slow, fast = [[10.0] * 8], [[1.0] * 8]
+    interval = bootstrap.loops_ratio_interval([Loop(50, slow), Loop(10, fast)], [Loop(50, fast), Loop(10, fast)])
+    assert interval is not None
+    assert (interval.low, interval.high) == (8.5, 8.5)
+    assert bootstrap.loops_ratio_interval([Loop(50, slow), Loop(10, [[1.0]])], [Loop(50, fast), Loop(10, fast)]) is None
+    run = Tuned("no-compile", "a", stages=("I", "II"))
+    run.measure("no-compile", 40)
+    run.measure("a", 10)
+    (standing,) = standings(run.record)
+    assert [each.loop_ms for each in standing.ranked] == pytest.approx([200, 800], rel=0.01)
