@@ -24,6 +24,7 @@ from sdtui.model.events import (
     Event,
     Log,
     RunForecast,
+    RungFinished,
     RunStarted,
     Stamped,
     Telemetry,
@@ -130,6 +131,8 @@ class Narrator:
             self._tell_ending(event, t)
         elif isinstance(event, CellChecked):
             self._tell_check(event)
+        elif isinstance(event, RungFinished):
+            self._tell_rung(event)
 
     def _tell_need(self, event: CellStarted, need: VramNeed, t: float) -> None:
         """Says what a cell needs; on a terminal, whose display has it, only where that is more than there is."""
@@ -152,6 +155,18 @@ class Narrator:
         self.say(f"{left} {unit} to run{budget}{takes}, in this order:")
         for line in _order([self.record.cells[each.cell].spec.slot for each in event.queue]):
             self.say(line)
+
+    def _tell_rung(self, event: RungFinished) -> None:
+        """Says who is out, and who leads."""
+        modes = {cell: record.spec.slot.mode for cell, record in self.record.cells.items()}
+        of = f"rung {event.rung} of {self.record.processes}"
+        for cell, reason in event.closed.items():
+            self.say(f"{modes[cell]}: {reason}")
+        best = ", ".join(modes[cell] for cell in event.best)
+        leads = "leads" if len(event.best) == 1 else "lead, not told apart"
+        self.say(
+            f"{of}, {event.pipeline} at batch size {event.batch_size}: {f'{best} {leads}' if best else 'none leads'}"
+        )
 
     def _tell_check(self, event: CellChecked) -> None:
         told = check_output(self.record, self.record.cells[event.cell])

@@ -11,12 +11,25 @@ from typing import Any
 from rich.console import Console
 
 from sdtui import runs, settings
+from sdtui.catalog.load import load_catalog
+from sdtui.catalog.mode_toml import new_mode_file
 from sdtui.follow import Narrator
+from sdtui.model.errors import UserError
 from sdtui.model.events import RunFinished
 from sdtui.records import RunRecord
 from sdtui.report import text
 from sdtui.report.markdown import tables_markdown
-from sdtui.starting import StartError, begin, endings, finishing_with, last_words, prepare_resume, start_detached
+from sdtui.report.tuning import Outcome, outcomes
+from sdtui.starting import (
+    StartError,
+    begin,
+    endings,
+    finishing_with,
+    last_words,
+    prepare_resume,
+    start_detached,
+    tuning,
+)
 from sdtui.supervisor.control import Control, request_cancel
 from sdtui.supervisor.launch import start_supervisor
 
@@ -47,6 +60,44 @@ def run(
     """
     arguments = finishing_with(on_finish)
     return _start(begin(source, overrides, runs_dir), arguments, detach)
+
+
+def tune(
+    pipeline: str,
+    overrides: Mapping[str, Any],
+    runs_dir: Path | None,
+    detach: bool,
+    on_finish: str | None = None,
+    save: str | None = None,
+) -> int:
+    """Makes a run that looks for the fastest mode, and follows it.
+
+    Args:
+        pipeline: Its name.
+        overrides: Flags by plan key.
+        runs_dir: ``--runs-dir``.
+        detach: As of `run`.
+        on_finish: As of `run`.
+        save: Name under which the fastest mode is kept; ``None`` prints it.
+
+    Returns:
+        The exit status: 0 where a mode can be named.
+
+    Raises:
+        UserError: Something that was asked for is wrong; nothing was written.
+    """
+    if save is not None and detach:
+        raise UserError(
+            "--save: keeps a mode at the run's end, which --detach does not wait for; leave one of them out"
+        )
+    where = settings.config_dir()
+    file = new_mode_file(save, load_catalog(where), where, "--save") if save is not None else None
+    arguments = finishing_with(on_finish)
+    flags, left_out = tuning(pipeline, overrides)
+    folder = begin(None, flags, runs_dir)
+    for mode, reason in left_out.items():
+        _console().print(f"not tried out: {mode}: {reason}", soft_wrap=True)
+    return _start(folder, arguments, detach, file)
 
 
 def resume(
@@ -118,7 +169,7 @@ class Interrupts:
         self.count += 1
 
 
-def _start(folder: Path, arguments: list[str], detach: bool) -> int:
+def _start(folder: Path, arguments: list[str], detach: bool, mode_file: Path | None = None) -> int:
     if detach:
         return _detach(folder, arguments)
     narrator = Narrator(folder, _console())
@@ -142,7 +193,7 @@ def _start(folder: Path, arguments: list[str], detach: bool) -> int:
     if interrupts.count and alive() and not over():
         narrator.say(f"run {folder.name} is still ending; see 'sdtui show {runs.short(folder)}'")
         return INTERRUPTED
-    status = _conclude(narrator, folder, finished())
+    status = _conclude(narrator, folder, finished(), mode_file)
     if alive():
         narrator.say("the --on-finish command goes on")
     return INTERRUPTED if interrupts.count else status
@@ -193,9 +244,11 @@ def _detach(folder: Path, arguments: list[str]) -> int:
     return 0
 
 
-def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None) -> int:
-    sys.stdout.write(tables_markdown([narrator.record]))
-    sys.stdout.flush()
+def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None, mode_file: Path | None = None) -> int:
+    found = outcomes(narrator.record)
+    if not found:
+        sys.stdout.write(tables_markdown([narrator.record]))
+        sys.stdout.flush()
     if finished is None:
         narrator.say(f"run {folder.name}: its supervisor ended without a word; {last_words(folder)}", "red")
         return 1
@@ -206,7 +259,37 @@ def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None) ->
     narrator.say(str(folder / runs.REPORT))
     if finished.status != "ok":
         _say_hint(narrator, folder, endings(narrator.record))
+    if found:
+        return _name_fastest(narrator, found, mode_file)
     return 0 if finished.status == "ok" else 1
+
+
+def _name_fastest(narrator: Narrator, found: Sequence[Outcome], mode_file: Path | None) -> int:
+    """Says which mode is the fastest, and prints or keeps it; returns the exit status."""
+    for outcome in found:
+        narrator.say(f"{outcome.heading}:")
+        for line in text.table_lines(*outcome.table()):
+            narrator.say(line)
+        for line in outcome.verdict():
+            narrator.say(line, "" if outcome.standing.fastest else "red")
+        if mode_file is None or not outcome.standing.fastest:
+            sys.stdout.write(outcome.toml())
+        else:
+            _keep(mode_file, outcome.toml())
+            narrator.say(f"kept as mode '{mode_file.stem}' in {mode_file}")
+    sys.stdout.flush()
+    return 0 if all(outcome.standing.fastest for outcome in found) else 1
+
+
+def _keep(mode_file: Path, toml: str) -> None:
+    """Writes a mode, unless one of that name was written meanwhile.
+
+    Raises:
+        OSError: There is one, or it cannot be written.
+    """
+    mode_file.parent.mkdir(parents=True, exist_ok=True)
+    with open(mode_file, "x", encoding="utf-8") as file:
+        file.write(toml)
 
 
 def _say_hint(narrator: Narrator, folder: Path, ended: Sequence[str | None]) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sdtui import runs, settings
+from sdtui import environments, runs, settings
+from sdtui.catalog.candidates import candidates
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plan_toml import plan_to_toml
 from sdtui.catalog.plans import FLAGS, origin, read_flags, resolve_plan
+from sdtui.check import BASE
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.results import STATUSES, Status
 from sdtui.records import RunRecord
@@ -44,13 +47,41 @@ def begin(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | Non
     """
     where = settings.runs_dir(runs_dir)
     plan = resolve_plan(load_catalog(settings.config_dir()), source, overrides, gpu_available(os.environ))
-    try:
+    with _blaming(source, overrides):
         sitting = prepare_plan(plan)
-    except UserError as error:  # begins with the key of the plan, where one is to blame
-        key, _, problem = str(error).partition(": ")
-        raise UserError(f"{origin(key, source, overrides)}: {problem}" if key in FLAGS else str(error)) from error
     settings.locks_dir()  # a wrong one is refused here, before anything is written
     return runs.create(where, sitting.machine.device_name, sitting.machine.host, plan_to_toml(plan))
+
+
+def tuning(pipeline: str, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """Chooses what is tried out to find the fastest mode for a pipeline.
+
+    Args:
+        pipeline: Its name.
+        overrides: Flags by plan key, with one batch size and one environment; modes, where they are to be these.
+
+    Returns:
+        The flags of a run that does it, and by name why modes are not tried out.
+
+    Raises:
+        UserError: Something that was asked for is wrong.
+    """
+    catalog = load_catalog(settings.config_dir())
+    if pipeline not in catalog.pipelines:
+        raise UserError(f"pipeline '{pipeline}': unknown; {nearest(pipeline, catalog.pipelines)}")
+    named = overrides.get("modes")
+    modes = [BASE, *(mode for mode in named if mode != BASE)] if named else None
+    wanted = {**overrides, "pipelines": [pipeline], "modes": modes, "tune": True}
+    plan = resolve_plan(catalog, None, wanted, gpu_available(os.environ))
+    for key in ("batch_sizes", "environments"):
+        if len(getattr(plan, key)) > 1:
+            raise UserError(f"{FLAGS[key]}: the fastest mode is looked for at one of them; name one")
+    if modes:
+        return wanted, {}
+    with _blaming(None, wanted):
+        (environment,) = environments.resolve(plan.environments, settings.load())
+    found = candidates(catalog, pipeline, plan.device != "cpu", environment)
+    return {**wanted, "modes": list(found.modes)}, found.left_out
 
 
 def prepare_resume(folder: Path, retry: str | None, force: bool, budget: str | None = None) -> list[str] | None:
@@ -133,6 +164,16 @@ def last_words(folder: Path) -> str:
     log = folder / "logs" / "supervisor.log"
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return f"{log} ends with: {lines[-1]}" if lines else f"'sdtui resume {runs.short(folder)}' goes on with it"
+
+
+@contextlib.contextmanager
+def _blaming(source: str | None, overrides: Mapping[str, Any]) -> Iterator[None]:
+    """Has a mistake, whose message begins with the key of the plan where one is to blame, name what was written."""
+    try:
+        yield
+    except UserError as error:
+        key, _, problem = str(error).partition(": ")
+        raise UserError(f"{origin(key, source, overrides)}: {problem}" if key in FLAGS else str(error)) from error
 
 
 def _check_budget(budget: str | None) -> None:

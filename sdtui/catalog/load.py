@@ -104,7 +104,7 @@ def load_catalog(config_dir: Path | None = None) -> Catalog:
         pipelines |= _read_own(config_dir / "pipelines", pipelines)
         own = _read_presets(config_dir / "presets")
         for name in own:
-            _check_name(name, str(config_dir / "presets" / f"{name}.toml"), name in presets)
+            check_own_name(name, str(config_dir / "presets" / f"{name}.toml"), name in presets)
         presets |= own
     return Catalog(
         pipelines={name: _pipeline(name, pipelines) for name in pipelines},
@@ -114,6 +114,23 @@ def load_catalog(config_dir: Path | None = None) -> Catalog:
         pipeline_entries=pipelines,
         mode_entries=modes,
     )
+
+
+def check_own_name(name: str, where: str, shipped: bool) -> None:
+    """Refuses what is no name for an entry of a person's own.
+
+    Args:
+        name: Of the entry.
+        where: Begins the message.
+        shipped: Whether sdtui ships one of that name.
+
+    Raises:
+        UserError: It is none.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise UserError(f"{where}: '{name}' is no name; use letters, digits, '-' and '_'")
+    if shipped:
+        raise UserError(f"{where}: sdtui ships a '{name}'; choose another name")
 
 
 def merged(name: str, entries: Mapping[str, Entry]) -> dict[str, Any]:
@@ -152,15 +169,8 @@ def _read_presets(folder: Path) -> dict[str, PresetTable]:
 
 
 def _own(name: str, table: Mapping[str, Any], where: str, others: Mapping[str, Entry]) -> Entry:
-    _check_name(name, where, name in others and others[name].shipped)
+    check_own_name(name, where, name in others and others[name].shipped)
     return Entry(table, where, shipped=False)
-
-
-def _check_name(name: str, where: str, shipped: bool) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise UserError(f"{where}: '{name}' is no name; use letters, digits, '-' and '_'")
-    if shipped:
-        raise UserError(f"{where}: sdtui ships a '{name}'; choose another name")
 
 
 def _with_configs(entry: Entry, folder: Path) -> Entry:

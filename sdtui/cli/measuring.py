@@ -60,6 +60,10 @@ def run(
     processes: Annotated[
         str | None, typer.Option("--processes", metavar="N", help="Measure each cell in so many fresh processes.")
     ] = None,
+    tune: Annotated[
+        bool | None,
+        typer.Option("--tune", help="After each process drop the slower half of the modes; see also 'sdtui tune'."),
+    ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -120,6 +124,7 @@ def run(
         "trace": trace,
         "exclusive": exclusive,
         "processes": number(processes),
+        "tune": tune,
         "precision": precision,
         "max_calls": number(max_calls),
         "max_seconds": number(max_seconds),
@@ -131,6 +136,74 @@ def run(
         "device": device,
     }
     raise typer.Exit(headless.run(source, overrides, runs_dir, detach, on_finish))
+
+
+@app.command(cls=Command)
+def tune(
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="As 'sdtui catalog' shows it.")],
+    batch_size: Annotated[str, typer.Option("--batch-size", metavar="N", help="Make so many images per call.")] = "1",
+    modes: Annotated[
+        list[str] | None,
+        typer.Option("--mode", metavar="M", help="Try out this mode beside no-compile; may be repeated."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", metavar="TIME", help="Run what fits into so long, such as 10m or 1h.")
+    ] = None,
+    processes: Annotated[
+        str, typer.Option("--processes", metavar="N", help="Measure a mode in so many fresh processes at most.")
+    ] = "3",
+    save: Annotated[
+        str | None, typer.Option("--save", metavar="NAME", help="Keep the fastest mode under this name.")
+    ] = None,
+    environment: Annotated[
+        str | None, typer.Option("--env", metavar="NAME", help="Measure in this environment; else in 'current'.")
+    ] = None,
+    calls: Annotated[
+        str | None, typer.Option("--calls", metavar="N", help="Call the pipeline so often in each process.")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", metavar="N", help="Take so many inference steps in every stage.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="N", help="Make images so many pixels wide and high.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", metavar="D", help="Compute in float16, bfloat16 or float32.")
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", metavar="full|tiny", help="Take full size, or a few channels, which needs no GPU."),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="W", help="Take random or published weights, a hub id's or a folder's."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Run on this device; cuda:GPU-… is a UUID.")
+    ] = None,
+    runs_dir: RunsDir = None,
+    detach: Detach = False,
+    on_finish: OnFinish = None,
+) -> None:
+    """Finds the fastest mode for a pipeline, and prints it as TOML."""
+    from sdtui import headless
+    from sdtui.catalog.plans import number
+
+    overrides = {
+        "modes": modes,
+        "batch_sizes": batch_size,
+        "environments": [environment] if environment is not None else None,
+        "budget": budget,
+        "processes": number(processes),
+        "calls": number(calls),
+        "steps": number(steps),
+        "size": number(size),
+        "dtype": dtype,
+        "scale": scale,
+        "weights": weights,
+        "device": device,
+    }
+    raise typer.Exit(headless.tune(pipeline, overrides, runs_dir, detach, on_finish, save))
 
 
 @app.command(cls=Command)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdtui.records import RunRecord
-from sdtui.report import comparison, detail, notes, precision, processes, surroundings, tables, text
+from sdtui.report import comparison, detail, notes, precision, processes, surroundings, tables, text, tuning
 from sdtui.report.comparison import Comparison
 from sdtui.report.cost import Price
 from sdtui.report.merge import Result, merge, ordered
@@ -45,6 +45,7 @@ def markdown(
         "Iterations per second of the denoising loop; with an `s`, seconds per iteration.",
         "",
         *_tables(built, comparisons),
+        *tuning.sections(runs),
         *_runs(runs, results, marks),
         *(charts.overview_lines() if charts else []),
         *detail.sections(results, marks, price),

@@ -22,8 +22,9 @@ with_pinned_typer = pytest.mark.skipif(
 )
 
 
-COMMANDS = ("run", "resume", "attach", "replay", "watch", "cancel", "ls", "rm", "show", "report", "compare", "catalog")
-COMMANDS += ("script", "doctor", "modes", "modes explain", "env", "env add", "env ls", "env remove", "env check")
+COMMANDS = ("run", "tune", "resume", "attach", "replay", "watch", "cancel", "ls", "rm", "show", "report", "compare")
+COMMANDS += ("catalog", "script", "doctor", "modes", "modes explain", "env", "env add", "env ls", "env remove")
+COMMANDS += ("env check",)
 
 
 @pytest.fixture(autouse=True)

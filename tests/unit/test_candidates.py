@@ -1,0 +1,71 @@
+"""Which modes are tried out, and which are not, with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sdtui.catalog.candidates import candidates
+from sdtui.catalog.load import Catalog, load_catalog
+from sdtui.catalog.mode_toml import mode_to_toml
+from sdtui.catalog.toml_files import read_toml
+from sdtui.model.machine import Interpreter
+
+CATALOG = load_catalog()
+WITHOUT_XFORMERS = Interpreter("current", "python", "3.12", {"xformers": None})
+WITH_XFORMERS = Interpreter("current", "python", "3.12", {"xformers": "0.0.30"})
+
+
+def with_modes(**tables: dict[str, object]) -> Catalog:
+    return CATALOG.with_own({name.replace("_", "-"): table for name, table in tables.items()}, {}, "plan", Path())
+
+
+def test_no_compile_comes_first_then_a_persons_own_then_what_ships() -> None:
+    found = candidates(with_modes(mine={"vae_slicing": True}), "sd-txt2img", True, WITH_XFORMERS)
+    assert found.modes[:3] == ("no-compile", "mine", "fast")
+    assert found.modes[-1] == "max-autotune", "tuning kernels takes minutes"
+    assert {*found.modes, *found.left_out} == {*CATALOG.modes, "mine"}
+    assert found.left_out == {"vanilla-attention": "attention written out is what other modes are faster than"}
+
+
+def test_what_is_certain_to_be_refused_is_left_out_with_the_reason() -> None:
+    catalog = with_modes(
+        tf={"tf32": True},
+        graphs={"extends": "compile", "step_graphs": True},
+        tiles={"vae_tiling": True},
+        maybe={"extends": "compile", "compile_vae": True, "optional": ["compile_vae"]},
+    )
+    on_cpu = candidates(catalog, "sd-txt2img", False, WITHOUT_XFORMERS).left_out
+    assert on_cpu == {
+        "vanilla-attention": "attention written out is what other modes are faster than",
+        "xformers": "xformers is not installed in environment 'current'",
+        "tf": "tf32 needs a CUDA device",
+        "graphs": "step_graphs needs a CUDA device",
+        "fast": "step_graphs needs a CUDA device",
+    }
+    on_gpu = candidates(catalog, "if", True, WITH_XFORMERS)
+    assert on_gpu.left_out["tiles"] == "vae_tiling: stage I has no VAE"
+    assert "maybe" in on_gpu.modes
+
+
+def test_what_does_the_same_is_tried_out_once() -> None:
+    found = candidates(with_modes(again={"extends": "no-compile"}), "sd-txt2img", True, WITHOUT_XFORMERS)
+    assert found.left_out["again"] == "does what no-compile does"
+
+
+def test_every_mode_comes_back_from_its_toml(tmp_path: Path) -> None:
+    tables = {
+        "frozen": {
+            "compile": {"backend": "inductor", "options": {"freezing": True, "triton.cudagraphs": True}},
+            "sdpa_backends": ["flash", "math"],
+            "optional": ["compile_vae"],
+            "dtype": "bfloat16",
+            "tf32": False,
+        }
+    }
+    catalog = with_modes(**tables)
+    path = tmp_path / "mode.toml"
+    for name, mode in catalog.modes.items():
+        path.write_text(mode_to_toml(mode, ["one", "two"]))
+        table = read_toml(path)
+        again = CATALOG.with_own({f"{name}-again": table}, {}, str(path), tmp_path).modes[f"{name}-again"]
+        assert {**vars(again), "name": name} == vars(mode)
