@@ -8,6 +8,7 @@ group, a CUDA context, an allocator and compiled code of its own, none of which 
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import json
 import os
@@ -34,7 +35,7 @@ def main() -> None:
     die_with_parent(int(parent))
     with socket.socket(fileno=int(descriptor)) as supervisor:
         supervisor.set_inheritable(False)
-        serve(supervisor, work, _import(classes))
+        serve(supervisor, functools.partial(work, imported=True), _import(classes))
 
 
 def serve(supervisor: socket.socket, work: Callable[[Job, int], None], problem: str = "") -> None:

@@ -28,10 +28,17 @@ def read_line() -> bytes:
     return bytes(line)
 
 
-def work(job: Job, events: int) -> None:
-    """Measures the cell of the job and sends its events to the descriptor."""
+def work(job: Job, events: int, imported: bool = False) -> None:
+    """Measures the cell of the job and sends its events to the descriptor.
+
+    Args:
+        job: To be done.
+        events: The descriptor.
+        imported: Whether this process began with everything imported: it has no phase ``import``.
+    """
     emitter = Emitter(events)
-    emitter.emit(CellPhase(job.cell.id, "import"))
+    if not imported:
+        emitter.emit(CellPhase(job.cell.id, "import"))
     try:
         versions = _import_libraries(job)
     except Exception as error:

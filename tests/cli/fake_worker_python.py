@@ -7,6 +7,8 @@ rate, and ``broken`` dies.
 
 import json
 import os
+import signal
+import socket
 import sys
 import time
 
@@ -14,6 +16,10 @@ STEPS = 4
 
 
 def main():
+    if "sdtui.worker.forkserver" in sys.argv:
+        descriptor, parent = (int(argument) for argument in sys.argv if argument.isdigit())
+        fork_workers(descriptor, parent)
+        return
     descriptor = int(sys.argv[-2])
     if "sdtui.worker.probe" in sys.argv:
         answer_probe(descriptor)
@@ -21,6 +27,20 @@ def main():
     job = json.loads(sys.stdin.readline())
     with os.fdopen(descriptor, "w", buffering=1) as events:
         play(job["cell"], job["control"], events)
+
+
+def fork_workers(descriptor, parent):
+    sys.path.insert(0, os.getcwd())
+    from sdtui.model.codec import encode
+    from sdtui.worker.forkserver import serve
+    from sdtui.worker.lifeline import die_with_parent
+
+    def work(job, events):
+        with os.fdopen(events, "w", buffering=1) as told:
+            play(encode(job.cell), job.control, told, forked=True)
+
+    die_with_parent(parent)
+    serve(socket.socket(fileno=descriptor), work)
 
 
 def answer_probe(descriptor):
@@ -33,11 +53,12 @@ def answer_probe(descriptor):
         json.dump({"torch": "2.13.0", "rates": rates, "failures": failures}, result)
 
 
-def play(cell, control, events):
+def play(cell, control, events, forked=False):
     def tell(kind, **fields):
         events.write(json.dumps({"v": 1, "t": time.time(), "kind": kind, "cell": cell["id"], **fields}) + "\n")
 
-    tell("cell.phase", phase="import")
+    if not forked:
+        tell("cell.phase", phase="import")
     tell("cell.phase", phase="load", versions={"torch": "2.13.0", "diffusers": "0.42.1"})
     if os.environ["FAKE_WORKER"] == "unsupported":
         tell("cell.finished", status="unsupported", phase="load", reason="no such attention here")
@@ -51,7 +72,7 @@ def play(cell, control, events):
         for step in range(1, STEPS + 1):
             tell("step", call=call, stage="main", step=step, steps=STEPS, ms=ms, forwards=1)
             if os.environ["FAKE_WORKER"] == "hang":
-                sys.stdin.read()  # until the supervisor is gone
+                signal.pause() if forked else sys.stdin.read()  # until the supervisor is gone
                 return
         spans = {"loop_ms": 100.0, "host_loop_ms": 101.0, "wall_ms": 125.0, "text_encoding_ms": 5.0}
         spans.update(denoising_ms=100.0, vae_ms=15.0, other_ms=5.0)
