@@ -88,7 +88,7 @@ class Bench:
         dtype = getattr(torch, cell.dtype)
         options.apply_global(cell.mode, device)
         self.pipe = build(stage, cell.seed, device, dtype)
-        options.apply(cell.mode, stage, self.pipe)
+        self.call = options.apply(cell.mode, stage, self.pipe).call
         self.clock = clock_for(device)
         self.arguments = lambda: arguments(cell, stage, device, dtype, {})
         denoiser = getattr(self.pipe, stage.denoisers[0])
@@ -106,7 +106,7 @@ class Bench:
         """Makes one call with a tqdm bar."""
         self._restore(self.plain_state)
         self.pipe.progress_bar = lambda iterable=None, total=None: tqdm(iterable, total=total, file=sys.stderr)
-        return self.clocked_call(lambda: self.pipe(**self.arguments()))
+        return self.clocked_call(lambda: self.call(**self.arguments()))
 
     def timed(self) -> Took:
         """Makes one call under sdtui's timing, its events sent to another process."""
@@ -114,7 +114,7 @@ class Bench:
         loop_ms: list[float] = []
 
         def call() -> None:
-            _, timing = self.timer.time(lambda: self.pipe(**self.arguments()), self._on_steps)
+            _, timing = self.timer.time(lambda: self.call(**self.arguments()), self._on_steps)
             loop_ms.append(timing.loop_ms)
 
         return replace(self.clocked_call(call), loop_s=loop_ms[0] / 1000)
@@ -152,7 +152,7 @@ class BareScript:
     def __init__(self, cell: Cell, device: str) -> None:
         *before, loop = ast.parse(write(cell, device)).body
         assert isinstance(loop, ast.For)
-        self._names: dict[str, Any] = {"__name__": "script"}
+        self._names: dict[str, Any] = {"__name__": "__main__"}  # a module that dataclasses find
         exec(compile(ast.Module(before, []), "script", "exec"), self._names)
         self._body = compile(ast.Module(loop.body, []), "script", "exec")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -46,13 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser, steps: int, batch_size: int) 
     parser.add_argument("--batch-size", type=int, default=batch_size, help=f"default {batch_size}")
 
 
-def cells(chosen: argparse.Namespace) -> Iterator[Cell]:
+def cells(chosen: argparse.Namespace, own: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> Iterator[Cell]:
     """Yields the cell of each mode that the flags of `add_arguments` name.
+
+    Args:
+        chosen: The flags.
+        own: Tables of modes by name, beside those of the catalog.
 
     Raises:
         UserError: There is no such mode, scale or number of steps.
     """
-    catalog = load_catalog()
+    catalog = load_catalog().with_own(own, {}, "benchmark", Path())
     overrides = {
         "pipelines": ["sd-txt2img"],
         "modes": chosen.mode or ["no-compile", "compile"],
