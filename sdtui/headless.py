@@ -297,8 +297,8 @@ def _say_hint(narrator: Narrator, folder: Path, ended: Sequence[str | None]) -> 
     again = ",".join(status for status in ("failed", "oom", "timeout") if status in ended)
     if None in ended or "cancelled" in ended:
         last = narrator.record.sittings[-1] if narrator.record.sittings else None
-        again_so_long = ", which has the same budget anew; --budget none has none" if text.beyond_budget(last) else ""
-        narrator.say(f"run what is left with 'sdtui resume {runs.short(folder)}'{again_so_long}")
+        budget = ", which has the plan's budget; --budget gives it another, or none" if text.beyond_budget(last) else ""
+        narrator.say(f"run what is left with 'sdtui resume {runs.short(folder)}'{budget}")
     if again:
         narrator.say(f"run cells again that did not end ok with 'sdtui resume {runs.short(folder)} --retry {again}'")
 
