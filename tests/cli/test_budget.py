@@ -18,8 +18,8 @@ def test_a_budget_runs_what_fits_and_says_how_to_run_the_rest(shell: Shell) -> N
     assert begins == "2 cells to run as far as a budget of 1s goes, in this order:", "nothing fits, at a guess"
     assert order == [f"      batch size {size}: sd-txt2img (no-compile)" for size in (1, 2)], "small batches first"
     assert f"run {shell.folder().name}: incomplete; 2 cells did not fit into the budget of 1s\n" in said.err
-    rest = f"run what is left with 'sdtui resume {short}', which has the plan's budget; --budget gives it another, or none"
-    assert said.err.splitlines()[-1] == rest
+    which = "which has the plan's budget; --budget gives it another, or none"
+    assert said.err.splitlines()[-1] == f"run what is left with 'sdtui resume {short}', {which}"
     assert re.search(r"\[\^1\]: not run: did not fit into the budget of 1s: it takes \d+s, at a guess; \d", said.out)
     assert 'budget = "1s"\n' in (shell.folder() / "plan.toml").read_text()
 

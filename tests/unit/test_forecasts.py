@@ -123,8 +123,7 @@ def test_another_torch_or_manner_tells_less() -> None:
     assert forecast(spec(SD), taken(PAGE, TRACE), replace(HERE, traced=True)).basis == "measured"
 
 
-def test_imports_are_those_of_the_newest_cell() -> None:
-    """Which is what changes with how workers are started."""
+def test_imports_are_those_of_the_newest_cell_that_imported() -> None:
     before = forecast(spec(SD), taken(PAGE), HERE).seconds
     newest = taken(PAGE)[-1]
     after = forecast(spec(SD), [*taken(PAGE), replace(newest, cell="x", import_s=0.1)], HERE).seconds
