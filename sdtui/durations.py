@@ -37,6 +37,7 @@ class Duration:
         call_s: A call after the first, on average; the first, where there was no other.
         peak_mib: What torch's allocator held at its most during a call; ``None`` on a CPU.
         imports: Whether ``import_s`` holds the import of torch: not where a worker was forked once that was over.
+        found_empty: Whether the compile cache held nothing when the worker began, of other cells neither.
     """
 
     cell: str
@@ -54,11 +55,12 @@ class Duration:
     call_s: float
     peak_mib: float | None = None
     imports: bool = True
+    found_empty: bool = False
 
     @property
     def key(self) -> tuple[object, ...]:
         """What two durations have in common of which the newer replaces the older."""
-        return self.cell, self.torch, self.cold, self.traced
+        return self.cell, self.torch, self.cold, self.found_empty, self.traced
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def taken_by(record: RunRecord, process: CellRecord) -> Duration | None:
     import_s = next((t for t, phase in process.phases if phase.phase != "import"), process.started) - process.started
     peaks = [call.peak_allocated_mib for call in process.calls if call.peak_allocated_mib is not None]
     packages = {each.name: each.packages for each in sitting.started.environments}
+    emptied = bool(sitting.started.flags.get("cold"))
     return Duration(
         cell=spec.id,
         pipeline=spec.slot.pipeline,
@@ -143,13 +146,14 @@ def taken_by(record: RunRecord, process: CellRecord) -> Duration | None:
         compiled=compiled_by(spec),
         work=work_of(spec),
         torch=packages.get(spec.slot.environment, {}).get("torch"),
-        cold=_is_cold(process, bool(sitting.started.flags.get("cold"))),
+        cold=_is_cold(process, emptied),
         traced=bool(sitting.started.flags.get("trace")),
         import_s=import_s,
         start_s=max(0.0, process.finished_at - process.started - import_s - sum(later)),
         call_s=sum(later) / count if count else first_s,
         peak_mib=max(peaks, default=None),
         imports=process.imports,
+        found_empty=process.compile_cache.empty if process.compile_cache else emptied and compiled_by(spec) > 0,
     )
 
 

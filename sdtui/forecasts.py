@@ -57,12 +57,15 @@ def forecast(cell: Cell, known: Sequence[Duration], manner: Manner, imports: boo
         imports: Whether its process imports torch, or waits for that.
     """
     compiled, torch = compiled_by(cell), manner.torch.get(cell.slot.environment)
-    wanted = _Wanted(cell, torch, compiled > 0 and _meets_cold_cache(cell, known, manner), manner.traced, work_of(cell))
+    emptied = compiled > 0 and manner.cold
+    cold = compiled > 0 and _meets_cold_cache(cell, known, manner)
+    wanted = _Wanted(cell, torch, cold, emptied, manner.traced, work_of(cell))
     of_scale = [each for each in reversed(known) if each.scale == cell.scale]
     told = min(of_scale, key=wanted.unlikeness, default=None)
     call_s = told.call_s * wanted.work / told.work if told else wanted.work / (GPU_RATE if manner.on_gpu else CPU_RATE)
-    if told and wanted.is_alike(told):
-        around_s = max(0.0, told.start_s - told.call_s) * (compiled / told.compiled if told.compiled else 1.0)
+    begun = min(of_scale, key=wanted.unlikeness_of_start, default=None)
+    if told and begun and wanted.is_alike(begun):
+        around_s = max(0.0, begun.start_s - begun.call_s) * (compiled / begun.compiled if begun.compiled else 1.0)
         basis: Basis = "measured" if wanted.is_met_by(told) else "similar"
     else:
         around_s, basis = LOAD_S + compiled * COMPILE_S, "guess"
@@ -79,6 +82,7 @@ class _Wanted:
     cell: Cell
     torch: str | None
     cold: bool
+    emptied: bool
     traced: bool
     work: float
 
@@ -98,12 +102,18 @@ class _Wanted:
             known.torch != self.torch,
             known.traced != self.traced,
             known.cold != self.cold,
+            known.found_empty != self.emptied,
         )
+
+    def unlikeness_of_start(self, known: Duration) -> tuple[float, ...]:
+        """Returns it for what surrounds the calls: mostly compiling, all of it where the cache is emptied."""
+        spared = self.emptied and (not known.cold) + (not known.found_empty)
+        return (not self.is_alike(known), spared, *self.unlikeness(known))
 
     def is_met_by(self, known: Duration) -> bool:
         """Says whether a duration is the cell's own, measured as it will be."""
-        asked = (self.cell.id, self.torch, self.traced, self.cold)
-        return (known.cell, known.torch, known.traced, known.cold) == asked
+        asked = (self.cell.id, self.torch, self.traced, self.cold, self.emptied)
+        return (known.cell, known.torch, known.traced, known.cold, known.found_empty) == asked
 
 
 def _meets_cold_cache(cell: Cell, known: Sequence[Duration], manner: Manner) -> bool:

@@ -42,6 +42,7 @@ def test_cold_and_warm_compile_caches_are_kept_apart() -> None:
     (cold,) = recorded("2026-11-25-h100-cold")
     eager, warm = recorded("2026-11-25-h100-trace")
     assert (cold.cell, cold.cold, warm.cold, eager.cold) == (warm.cell, True, False, False)
+    assert (cold.found_empty, warm.found_empty, eager.found_empty) == (True, False, False)
     assert (cold.traced, warm.traced) == (False, True)
     for each in (cold, replace(warm, traced=False), replace(cold, start_s=7.0)):
         durations.keep(each, H100)

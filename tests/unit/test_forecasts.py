@@ -79,6 +79,23 @@ def test_cold_and_warm_compile_caches_are_kept_apart() -> None:
     assert first == Forecast(SD_COMPILED, round(took_s(COLD, SD_COMPILED), 1), "similar")
 
 
+def test_what_found_something_of_others_tells_little_of_a_cache_that_is_emptied() -> None:
+    """It compiled for 20 s beside another's 90; a cell that was there before it knows better what is to come."""
+    (cold,) = taken(COLD)
+    partly = replace(
+        cold, cell=CONTROLNET_COMPILED, pipeline="sd-controlnet", compiled=2, found_empty=False, start_s=20.0
+    )
+    known = [replace(each, traced=False) for each in (cold, partly)]
+    emptied = forecast(spec(CONTROLNET_COMPILED), known, replace(HERE, cold=True))
+    per_denoiser_s = cold.start_s - cold.call_s
+    more_s = 2 * per_denoiser_s - (20.0 - partly.call_s)
+    kept = forecast(spec(CONTROLNET_COMPILED), known, HERE)
+    assert emptied.basis == "similar"
+    assert emptied.seconds - kept.seconds == pytest.approx(more_s, abs=0.2)
+    again = replace(partly, found_empty=True, start_s=150.0)
+    assert forecast(spec(CONTROLNET_COMPILED), [*known, again], replace(HERE, cold=True)).basis == "measured"
+
+
 @pytest.mark.parametrize(
     ("cell", "most"), [(SD, 1.4), (SD_COMPILED, 1.4), (CONTROLNET, 1.4), (CONTROLNET_COMPILED, 1.4), (IF, 1.4)]
 )
