@@ -187,13 +187,9 @@ class ForkServers:
             if server.problem:
                 yield f"environment '{name}': every cell imports torch anew, since {server.problem}"
 
-    def give_up(self, environment: str) -> bool:
-        """Closes an environment's, whose workers cannot do what fresh ones can; returns whether there was one."""
-        server = self._servers.get(environment)
-        if server is None or server.state == "gone":
-            return False
-        server.close()
-        return True
+    def give_up(self, environment: str) -> None:
+        """Closes an environment's, whose workers cannot do what fresh ones can."""
+        self._servers[environment].close()
 
     def of(self, interpreter: Interpreter) -> ForkServer | None:
         """Returns the environment's, where it is ready."""

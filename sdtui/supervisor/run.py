@@ -283,7 +283,7 @@ class _Held:
         finished = self._record.ending_of(self._record_of(cell))
         return finished.status if finished else None
 
-    def _measure(self, cell: Cell, process: int) -> None:
+    def _measure(self, cell: Cell, process: int, may_fork: bool = True) -> None:
         if cell.id in self._control.skipped():
             self._end(CellFinished(cell.id, "cancelled", "import", None, "skipped", process=process))
             return
@@ -297,7 +297,7 @@ class _Held:
                 if reason := self._await_imports(cell):
                     self._end(CellFinished(cell.id, "cancelled", "import", None, reason, process=process))
                     return
-            worker = self._start_worker(cell, process)
+            worker = self._start_worker(cell, process, may_fork)
             if worker is None:
                 return
             with worker:
@@ -315,10 +315,12 @@ class _Held:
                 )
                 watch = Watch(cell.id, worker, log, sampling, around)
                 ending = watch.run()
-        if ending.status == "failed" and ending.phase == "import" and self._fork_servers.give_up(cell.slot.environment):
+        if worker.forked and ending.status == "failed" and ending.phase == "import":
             self._append(Log(f"{cell.id}: measured by a process of its own, since a forked one said: {ending.reason}"))
-            self._measure(cell, process)
+            self._measure(cell, process, may_fork=False)
             return
+        if not may_fork and ending.phase != "import":  # alone it came further
+            self._fork_servers.give_up(cell.slot.environment)
         finished = time.time()
         summary = self._summary(cell.id, started, finished, watch)
         precision = stopping.reached if stopping and ending.status == "ok" else None
@@ -327,14 +329,14 @@ class _Held:
     def _need(self, cell: Cell, free_mib: float | None) -> VramNeed | None:
         return vram.need(cell, self._sitting.estimated_mib.get(cell.id), self._queue.peak_mib(cell), free_mib)
 
-    def _start_worker(self, cell: Cell, process: int) -> Worker | None:
+    def _start_worker(self, cell: Cell, process: int, may_fork: bool) -> Worker | None:
         """Starts the cell's worker; where it cannot be started, ends the cell and returns ``None``."""
         interpreter = next(e for e in self._sitting.environments if e.name == cell.slot.environment)
         device = "cuda:0" if self._sitting.machine.gpu else "cpu"
         job = Job(cell, device, str(self._folder / "outputs"), self._sitting.trace, process)
         try:
             asks, cache = self._sitting.precision is not None, self._compile_cache(cell, interpreter)
-            server = self._fork_servers.of(interpreter)
+            server = self._fork_servers.of(interpreter) if may_fork else None
             if server and (worker := server.fork(job, cache, asks)):
                 return worker
             return start_worker(job, interpreter, self._gpu_uuid(), worker_path(settings.cache_dir()), cache, asks)
