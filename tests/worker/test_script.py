@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import functools
+import itertools
 import re
 
 import numpy as np
@@ -121,18 +122,27 @@ def test_script_of_fast_makes_the_cells_images_where_no_graphs_are_asked_for(mea
         assert np.array_equal(pixels(made), pixels(run.images[stage.name][-1]))
 
 
+def run_with_other_seeds(text):
+    names = {"__name__": "__main__", "RecordedGraph": RecordedGraph, "SEEDS": itertools.count()}
+    changed = text.replace(
+        "torch.Generator(DEVICE).manual_seed(SEED)", "torch.Generator(DEVICE).manual_seed(next(SEEDS))"
+    )
+    exec(compile(changed, "script.py", "exec"), names)
+    assert next(names["SEEDS"]) >= 2
+    return names
+
+
 @pytest.mark.parametrize("pipeline", CATALOG.pipelines)
 def test_script_of_fast_replays_what_no_compile_makes(monkeypatch, pipeline):
-    """With graphs that a CPU can record; the GPU tests run such a script as it is printed."""
+    """With graphs that a CPU can record, and another seed in each call; the GPU tests run such a script as printed."""
     cell = cell_of(pipeline, calls=2)
     fast = dataclasses.replace(cell, mode=dataclasses.replace(CATALOG.modes["fast"], compile=None))
     text = script_text.write(fast, "cpu")
     assert len(re.findall(r"= StepGraphs\(", text)) == len(cell.stages)
     RecordedGraph.made = 0
-    names = {"__name__": "__main__", "RecordedGraph": RecordedGraph}
-    exec(compile(text.replace("CudaGraphs()", "RecordedGraph"), "script.py", "exec"), names)
+    names = run_with_other_seeds(text.replace("CudaGraphs()", "RecordedGraph"))
     assert RecordedGraph.made >= 2 * len(cell.stages)
-    plain = run_script(cell)
+    plain = run_with_other_seeds(script_text.write(cell, "cpu"))
     for stage in cell.stages:
         made = "images" if stage.name == "main" else f"images_{stage.name}"
         one, other = (pixels(each[made]).astype(np.float64) for each in (names, plain))
