@@ -151,7 +151,7 @@ class Narrator:
         takes = f", {progress.how_sure} {duration(progress.remaining_s)}" if progress.remaining_s else ""
         budget = f" as far as a budget of {span_text(budget_s)} goes" if budget_s is not None else ""
         left = progress.total - progress.done
-        unit = progress.unit if left > 1 else {"cells": "cell", "processes": "process"}[progress.unit]
+        unit = progress.unit if left > 1 else progress.unit.replace("processes", "process").replace("cells", "cell")
         self.say(f"{left} {unit} to run{budget}{takes}, in this order:")
         for line in _order([self.record.cells[each.cell].spec.slot for each in event.queue]):
             self.say(line)

@@ -20,8 +20,9 @@ class Progress:
     """Where a run stands.
 
     Attributes:
-        done: Cells of which this sitting has nothing more to run; of a run with several processes per cell, processes.
-        total: Cells of the run, or processes.
+        done: Cells of which this sitting has nothing more to run; of a run with several processes per cell, processes;
+            of one that is tuned, cells of the rung.
+        total: Cells of the run, or processes, or cells of the rung.
         current: The cell, or process of it, that runs now.
         remaining_s: Estimate for the whole run; ``None`` until a forecast, a step or a cell tells.
         how_sure: ``about``, ``up to`` where a precision decides how often cells are called, or ``at a guess`` where a
@@ -43,11 +44,15 @@ def progress_of(record: RunRecord, now: float) -> Progress:
     total = len(cells) * record.processes
     due = {cell.spec.id: len(record.due(cell)) for cell in cells}
     current = next((c for c in cells if c.started and not c.finished and c.sitting == sitting), None)
-    done = total - sum(due.values())
+    done, unit = total - sum(due.values()), "cells" if record.processes == 1 else "processes"
+    if record.is_tuned:
+        rung = _rung(record)
+        of_rung = _cells_in(rung, record)
+        done, total = sum(rung not in record.due(cell) for cell in of_rung), len(of_rung)
+        due, unit = _expected(rung, record), f"cells in rung {rung} of {record.processes}"
     if current:
         due[current.spec.id] -= 1
     to_run = {cell: count for cell, count in due.items() if count > 0}
-    unit = "cells" if record.processes == 1 else "processes"
     remaining_s = _remaining_s(record, current, to_run, now)
     return Progress(done, total, current, remaining_s, _how_sure(record, current, to_run), unit)
 
@@ -71,6 +76,36 @@ def rate_of(steps: list[Step]) -> float | None:
     """Returns steps per second; ``None`` where the clock saw no time pass."""
     elapsed_ms = sum(step.ms for step in steps)
     return 1000 * len(steps) / elapsed_ms if elapsed_ms > 0 else None
+
+
+def _rung(record: RunRecord) -> int:
+    """Returns the rung that a tuned run is in: the first of which a process is due, else the last that was begun."""
+    cells = record.cells.values()
+    due = [processes[0] for processes in map(record.due, cells) if processes]
+    return min(due) if due else max((each.process for cell in cells for each in cell.processes), default=1)
+
+
+def _cells_in(rung: int, record: RunRecord) -> list[CellRecord]:
+    """Returns the cells that have a process of the rung, or are to have one."""
+    return [
+        cell
+        for cell in record.cells.values()
+        if rung in record.due(cell) or any(each.process == rung for each in cell.processes)
+    ]
+
+
+def _expected(rung: int, record: RunRecord) -> dict[str, int]:
+    """Returns how many processes of each cell are to come, where half of those that are left drop out after each rung.
+
+    Which half is not known: it is taken to be the later one. Who is left alone is measured no further.
+    """
+    expected = {name: int(rung in record.due(cell)) for name, cell in record.cells.items()}
+    left = [name for name, cell in record.cells.items() if record.due(cell)]
+    for _ in range(rung, record.processes):
+        left = left[: (len(left) + 1) // 2]
+        for cell in left if len(left) > 1 else ():
+            expected[cell] += 1
+    return expected
 
 
 def _remaining_s(record: RunRecord, current: CellRecord | None, to_run: Mapping[str, int], now: float) -> float | None:

@@ -17,13 +17,16 @@ from sdtui.model.events import (
     CellQueued,
     CellStarted,
     Event,
+    RunForecast,
     RungFinished,
     RunStarted,
     Stamped,
     Step,
 )
+from sdtui.model.forecast import Forecast
 from sdtui.model.machine import Interpreter, Machine
 from sdtui.model.results import Distance, Status
+from sdtui.progress import progress_of
 from sdtui.records import RunRecord
 from sdtui.tuning import ALONE, end_rung, standings
 
@@ -227,3 +230,24 @@ def test_stages_count_together() -> None:
     run.measure("a", 10)
     (standing,) = standings(run.record)
     assert [each.loop_ms for each in standing.ranked] == pytest.approx([200, 800], rel=0.01)
+
+
+def test_a_run_says_which_rung_it_is_in_and_expects_half_of_it_in_the_next() -> None:
+    run = Tuned("no-compile", "a", "b", "c")
+    run.tell(RunForecast(1, tuple(Forecast(mode, 10.0, "measured") for mode in run.modes)))
+
+    def shown() -> tuple[int, int, str, float | None]:
+        progress = progress_of(run.record, 1.0)
+        return progress.done, progress.total, progress.unit, progress.remaining_s
+
+    assert shown() == (0, 4, "cells in rung 1 of 3", 40 + 20)
+    run.measure("no-compile", 40)
+    assert shown() == (1, 4, "cells in rung 1 of 3", 30 + 20)
+    for mode, ms in (("a", 20), ("b", 10), ("c", 30)):
+        run.measure(mode, ms)
+    run.end(1)
+    assert shown() == (0, 2, "cells in rung 2 of 3", 20)
+    run.measure("a", 20, process=2)
+    run.measure("b", 10, process=2)
+    run.end(2)
+    assert shown() == (2, 2, "cells in rung 2 of 3", 0.0)
