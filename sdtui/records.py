@@ -132,6 +132,11 @@ class RunRecord:
         """Says why a cell that is tuned is measured in no further process; empty where it is."""
         return next((rung.closed[cell.spec.id] for rung in self.rungs if cell.spec.id in rung.closed), "")
 
+    @property
+    def leading(self) -> tuple[tuple[str, ...], ...]:
+        """By tuned row, the cells that may be its fastest as its last rung said, the one that seems to be first."""
+        return tuple({(each.pipeline, each.environment, each.batch_size): each.best for each in self.rungs}.values())
+
     def ending_of(self, cell: CellRecord) -> CellFinished | None:
         """Returns how a cell ended: as the first of its processes that did not end ok, named in the reason.
 

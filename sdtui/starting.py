@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sdtui import environments, runs, settings
-from sdtui.catalog.candidates import candidates
+from sdtui.catalog.candidates import RUNGS, Candidates, candidates
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plan_toml import plan_to_toml
 from sdtui.catalog.plans import FLAGS, origin, read_flags, resolve_plan
 from sdtui.check import BASE
+from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.results import STATUSES, Status
 from sdtui.records import RunRecord
@@ -53,12 +54,15 @@ def begin(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | Non
     return runs.create(where, sitting.machine.device_name, sitting.machine.host, plan_to_toml(plan))
 
 
-def tuning(pipeline: str, overrides: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, str]]:
+def tuning(
+    pipeline: str, overrides: Mapping[str, Any], source: str | None = None
+) -> tuple[dict[str, Any], Mapping[str, str]]:
     """Chooses what is tried out to find the fastest mode for a pipeline.
 
     Args:
         pipeline: Its name.
         overrides: Flags by plan key, with one batch size and one environment; modes, where they are to be these.
+        source: Preset or plan file that the other keys come from.
 
     Returns:
         The flags of a run that does it, and by name why modes are not tried out.
@@ -69,19 +73,25 @@ def tuning(pipeline: str, overrides: Mapping[str, Any]) -> tuple[dict[str, Any],
     catalog = load_catalog(settings.config_dir())
     if pipeline not in catalog.pipelines:
         raise UserError(f"pipeline '{pipeline}': unknown; {nearest(pipeline, catalog.pipelines)}")
-    named = overrides.get("modes")
-    modes = [BASE, *(mode for mode in named if mode != BASE)] if named else None
-    wanted = {**overrides, "pipelines": [pipeline], "modes": modes, "tune": True}
-    plan = resolve_plan(catalog, None, wanted, gpu_available(os.environ))
-    for key in ("batch_sizes", "environments"):
-        if len(getattr(plan, key)) > 1:
+    lists = {key: overrides.get(key) for key in ("batch_sizes", "environments")}
+    options = {key: value for key, value in overrides.items() if key not in (*lists, "modes")}
+    plan = resolve_plan(catalog, source, options, gpu_available(os.environ))
+    asked = {**{key: getattr(plan, key)[:1] for key in lists}, **read_flags(lists).values}
+    for key, values in asked.items():
+        if len(values) > 1:
             raise UserError(f"{FLAGS[key]}: the fastest mode is looked for at one of them; name one")
-    if modes:
-        return wanted, {}
-    with _blaming(None, wanted):
-        (environment,) = environments.resolve(plan.environments, settings.load())
+    with _blaming(source, overrides):
+        (environment,) = environments.resolve(asked["environments"], settings.load())
     found = candidates(catalog, pipeline, plan.device != "cpu", environment)
-    return {**wanted, "modes": list(found.modes)}, found.left_out
+    if named := overrides.get("modes"):
+        found = Candidates((BASE, *(mode for mode in named if mode != BASE)))
+    wanted = {**overrides, **asked, "pipelines": [pipeline], "modes": list(found.modes), "tune": True}
+    if plan.processes == 1 and overrides.get("processes") is None:
+        wanted["processes"] = RUNGS
+    if plan.slots:
+        (batch_size,) = asked["batch_sizes"]
+        wanted["slots"] = [str(Slot(pipeline, mode, environment.name, batch_size)) for mode in found.modes]
+    return wanted, found.left_out
 
 
 def prepare_resume(folder: Path, retry: str | None, force: bool, budget: str | None = None) -> list[str] | None:

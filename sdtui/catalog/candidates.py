@@ -14,6 +14,9 @@ from sdtui.check import BASE
 from sdtui.model.cell import Mode
 from sdtui.model.machine import Interpreter
 
+RUNGS = 3
+"""Processes in which the last candidates are measured, where nothing else is said."""
+
 _FILE = Path(__file__).with_name("tuning.toml")
 _ON_GPU = ("tf32", "cudnn_benchmark", "sdpa_backends", "step_graphs")
 """Options that need a CUDA device."""

@@ -150,8 +150,9 @@ def tune(
         str | None, typer.Option("--budget", metavar="TIME", help="Run what fits into so long, such as 10m or 1h.")
     ] = None,
     processes: Annotated[
-        str, typer.Option("--processes", metavar="N", help="Measure a mode in so many fresh processes at most.")
-    ] = "3",
+        str | None,
+        typer.Option("--processes", metavar="N", help="Measure a mode in so many fresh processes at most; else 3."),
+    ] = None,
     save: Annotated[
         str | None, typer.Option("--save", metavar="NAME", help="Keep the fastest mode under this name.")
     ] = None,

@@ -227,6 +227,11 @@ class Dashboard(StyledApp):
         overrides = self.draft.to_run(slots)
         self.in_thread("launch", bridge.launch, self.draft.source, overrides, self.opening.runs_dir)
 
+    def tune(self, slot: Slot) -> None:
+        """Starts a run that looks for the fastest mode for a slot's pipeline, with the draft's options."""
+        draft, runs_dir = self.draft, self.opening.runs_dir
+        self.in_thread("launch", bridge.tune, slot.pipeline, draft.source, draft.to_tune(slot), runs_dir)
+
     def resume(self, folder: Path, retry: str | None) -> None:
         """Starts a further sitting of a run; ``retry`` names statuses whose cells run again, as ``--retry`` does."""
         self.in_thread("launch", bridge.resume, folder, retry)
@@ -284,6 +289,8 @@ class Dashboard(StyledApp):
             self._waiting.append(message.folder)
             self.notify(f"run {runs.short(message.folder)} waits for the device, and is shown when this one has ended")
             self._changed()
+        elif message.is_shown_whole:
+            self.open_run(message.folder)
         else:
             self._follow(message.folder)
 

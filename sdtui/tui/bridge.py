@@ -128,6 +128,20 @@ def launch(source: str, overrides: Mapping[str, Any], runs_dir: Path | None, pos
         post(RunLaunched(folder))
 
 
+def tune(pipeline: str, source: str, overrides: Mapping[str, Any], runs_dir: Path | None, post: Post) -> None:
+    """Starts a run that looks for the fastest mode, detached; arguments as of `sdtui.starting.tuning` and `begin`."""
+    from sdtui import starting
+
+    try:
+        flags, _ = starting.tuning(pipeline, overrides, source)
+        folder = starting.begin(source, flags, runs_dir)
+        starting.start_detached(folder, [])
+    except (UserError, starting.StartError) as error:
+        post(LaunchRefused(str(error)))
+    else:
+        post(RunLaunched(folder, is_shown_whole=True))
+
+
 def resume(folder: Path, retry: str | None, post: Post) -> None:
     """Starts a further sitting of a run; arguments as of `sdtui.starting.prepare_resume`."""
     from sdtui import starting

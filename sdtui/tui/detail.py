@@ -105,6 +105,7 @@ def _outcome(
     if view.state != "finished":
         takes = _forecast_words(view.forecast) if view.forecast else ""
         yield Entry("state", ": ".join(filter(None, (view.text or "queued", view.reason or takes))))
+        yield from _tuning(view)
         return
     if view.status != "ok":
         yield Entry(view.status or "ended", _why(view), "wrong")
@@ -113,8 +114,14 @@ def _outcome(
         ratio = speed_up(draft, cells, view)
         faster = f"{ratio:.2f}× no-compile" if ratio else ""
         yield Entry("speed", listed([f"{text.rates(view.its)} it/s", faster, *_figures(view.summary)]))
+    yield from _tuning(view)
     for line in compared:
         yield Entry("compared" if line is compared[0] else "", line, "value" if line is compared[0] else "label")
+
+
+def _tuning(view: CellView) -> Iterator[Entry]:
+    if view.tuning:
+        yield Entry("tuning", view.tuning)
 
 
 def _forecast_words(forecast: Forecast) -> str:

@@ -128,7 +128,13 @@ class Draft:
         product = len(lists["pipelines"]) * len(lists["modes"]) * len(lists["environments"]) * len(lists["batch_sizes"])
         fewer = len(wanted) < product or self.plan.slots  # which the source would choose otherwise
         slots_key = {"slots": [str(slot) for slot in wanted]} if fewer else {}
-        return {**self.overrides, **lists, **slots_key}
+        whole = {"tune": False} if self.plan.tune else {}  # what is chosen is measured, however fast it is
+        return {**self.overrides, **lists, **slots_key, **whole}
+
+    def to_tune(self, slot: Slot) -> dict[str, Any]:
+        """Returns the flags with which the fastest mode is looked for in a slot's place, by key of a plan."""
+        options = {key: value for key, value in self.overrides.items() if key not in AXES}
+        return {**options, "batch_sizes": [slot.batch_size], "environments": [slot.environment]}
 
 
 def make_draft(catalog: Catalog, source: str, overrides: Mapping[str, Any], gpu: bool) -> Draft:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.text import Text
 
@@ -79,7 +79,13 @@ def ended_words(run: RunView) -> str:
     device = f" on {run.machine.device_name}" if run.machine else ""
     cells = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no cell"
     reason = f" ({run.reason})" if run.reason else ""
-    return f"run {runs.short(run.folder)}{device} is {run.state}{reason}: {cells} in {duration(run.elapsed_s)}"
+    words = f"run {runs.short(run.folder)}{device} is {run.state}{reason}: {cells} in {duration(run.elapsed_s)}"
+    return "; ".join([words, *map(_fastest_words, filter(None, run.fastest))])
+
+
+def _fastest_words(best: Sequence[str]) -> str:
+    """Writes ``fastest: fast, not told apart from compile``."""
+    return f"fastest: {best[0]}" + (f", not told apart from {', '.join(best[1:])}" if len(best) > 1 else "")
 
 
 def batch_strip(draft: Draft, shown: int | None) -> Text:

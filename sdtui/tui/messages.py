@@ -32,11 +32,12 @@ class RunChanged(Message):
 
 
 class RunLaunched(Message):
-    """A supervisor holds a new or resumed run."""
+    """A supervisor holds a new or resumed run; ``is_shown_whole`` where the matrix is to show all that it measures."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, is_shown_whole: bool = False) -> None:
         super().__init__()
         self.folder = folder
+        self.is_shown_whole = is_shown_whole
 
 
 class LaunchRefused(Message):

@@ -40,6 +40,7 @@ class CellView:
         torch: Full version that it was measured with; ``None`` where it is not known.
         device: GPU model, or the CPU's name.
         run: Folder of the run that it is of.
+        tuning: How it stands in a run that looks for the fastest mode; empty in others, and before a rung has ended.
     """
 
     spec: Cell
@@ -57,6 +58,7 @@ class CellView:
     torch: str | None = None
     device: str = ""
     run: Path | None = None
+    tuning: str = ""
 
     @property
     def id(self) -> str:
@@ -132,12 +134,13 @@ class RunView:
         live: ``None`` while no cell runs.
         done: Cells of which nothing is left to run; of a run with several processes per cell, processes.
         total: Cells of the run, or processes.
-        unit: ``cells`` or ``processes``.
+        unit: ``cells`` or ``processes``, or ``cells in rung 2 of 3``.
         elapsed_s: Of the last sitting.
         remaining_s: Estimate for the run; ``None`` where nothing tells yet.
         how_sure: ``about`` or ``up to``.
         message: What the run does where no cell runs: ``waiting for …``, ``starting``, ``writing the report``.
         reason: Why the last sitting failed, in one line.
+        fastest: Of each row that it tunes, the modes that may be the fastest, the one that seems to be first.
     """
 
     folder: Path
@@ -155,6 +158,7 @@ class RunView:
     how_sure: str = "about"
     message: str = ""
     reason: str = ""
+    fastest: tuple[tuple[str, ...], ...] = ()
 
     @property
     def is_live(self) -> bool:

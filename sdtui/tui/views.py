@@ -16,6 +16,7 @@ from sdtui.model.events import (
     CellChecked,
     CellFinished,
     CellStarted,
+    RungFinished,
     Stamped,
     Step,
     Telemetry,
@@ -70,6 +71,9 @@ class RunReducer:
             self._finish(event.cell)
         elif isinstance(event, CellChecked):
             self._check(event.cell)
+        elif isinstance(event, RungFinished):
+            for cell in event.closed:
+                self._finish(cell)
 
     def view(self, now: float, state: str, share_read: float = 1.0) -> RunView:
         """Returns the run as it stands.
@@ -86,7 +90,10 @@ class RunReducer:
         live = self._live(current, now) if current else None
         left = "not run" if state not in ("running", "waiting") and share_read == 1 else ""
         queue = self._queue(current) if alive else []
-        cells = {cell: self._cell(cell, live, left, queue) for cell in record.cells}
+        standing = _standing(record)
+        cells = {
+            cell: replace(self._cell(cell, live, left, queue), tuning=standing.get(cell, "")) for cell in record.cells
+        }
         until = now if state in ("running", "waiting") else self._latest
         ended = sitting.finished_at if sitting else None
         message = self._message(progress.done, progress.total) if alive and live is None else ""
@@ -108,6 +115,7 @@ class RunReducer:
             how_sure=progress.how_sure,
             message=message,
             reason=(sitting.finished.reason if sitting and sitting.finished else "") or text.beyond_budget(sitting),
+            fastest=tuple(tuple(record.cells[cell].spec.slot.mode for cell in best) for best in record.leading),
         )
 
     # ------------------------------------------------------------------------------------------------------ cells
@@ -203,6 +211,15 @@ class RunReducer:
             need="" if short else need,
             remaining_s=cell_remaining_s(cell, self.record),
         )
+
+
+def _standing(record: RunRecord) -> dict[str, str]:
+    """Returns how cells stand of which the tuner has decided."""
+    found = {cell: reason for rung in record.rungs for cell, reason in rung.closed.items()}
+    for first, *others in filter(None, record.leading):
+        found[first] = "the fastest within the output check, as far as it was measured"
+        found |= dict.fromkeys(others, f"not told apart from {record.cells[first].spec.slot.mode}, which leads")
+    return found
 
 
 def finished_view(run: RunRecord, record: CellRecord, judged: bool = True) -> CellView:
