@@ -35,6 +35,7 @@ class Duration:
         import_s: From the worker's launch until its packages were imported.
         start_s: All else but the calls after the first: loading, the first call, what follows the last.
         call_s: A call after the first, on average; the first, where there was no other.
+        compile_s: What of ``start_s`` passed in torch.compile; 0 where nothing was compiled, or torch does not say.
         peak_mib: What torch's allocator held at its most during a call; ``None`` on a CPU.
         imports: Whether ``import_s`` holds the import of torch: not where a worker was forked once that was over.
         found_empty: Whether the compile cache held nothing when the worker began, of other cells neither.
@@ -54,6 +55,7 @@ class Duration:
     start_s: float
     call_s: float
     peak_mib: float | None = None
+    compile_s: float = 0.0
     imports: bool = True
     found_empty: bool = False
 
@@ -152,6 +154,7 @@ def taken_by(record: RunRecord, process: CellRecord) -> Duration | None:
         start_s=max(0.0, process.finished_at - process.started - import_s - sum(later)),
         call_s=sum(later) / count if count else first_s,
         peak_mib=max(peaks, default=None),
+        compile_s=sum(call.compilation.seconds or 0.0 for call in process.calls if call.compilation),
         imports=process.imports,
         found_empty=process.compile_cache.empty if process.compile_cache else emptied and compiled_by(spec) > 0,
     )

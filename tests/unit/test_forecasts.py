@@ -75,8 +75,15 @@ def test_cold_and_warm_compile_caches_are_kept_apart() -> None:
     assert forecast(spec(SD_COMPILED), known, cold).seconds == pytest.approx(took_s(COLD, SD_COMPILED), abs=1)
     assert forecast(spec(SD_COMPILED), known, warm).seconds == pytest.approx(took_s(TRACE, SD_COMPILED), abs=1)
     assert {forecast(spec(SD_COMPILED), known, how).basis for how in (cold, warm)} == {"measured"}
-    first = forecast(spec(SD_COMPILED), taken(COLD), warm)
-    assert first == Forecast(SD_COMPILED, round(took_s(COLD, SD_COMPILED), 1), "similar")
+
+
+def test_what_a_cell_compiled_takes_a_fifth_the_next_time() -> None:
+    found = forecast(spec(SD_COMPILED), taken(COLD), HERE)
+    assert found.basis == "similar"
+    assert ratio(found, took_s(TRACE, SD_COMPILED)) < 1.25
+    assert found.seconds < 0.6 * took_s(COLD, SD_COMPILED)
+    again = forecast(spec(SD_COMPILED), taken(COLD), replace(HERE, cold=True))
+    assert ratio(again, took_s(COLD, SD_COMPILED)) < 1.05
 
 
 def test_what_found_something_of_others_tells_little_of_a_cache_that_is_emptied() -> None:
