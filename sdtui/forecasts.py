@@ -114,8 +114,9 @@ class _Wanted:
         return (not self.is_alike(known), spared, *self.unlikeness(known))
 
     def spares_s(self, known: Duration) -> float:
-        """Returns what compiling again takes less than it did when the cell's graphs were in no cache."""
-        return (1 - WARM_SHARE) * known.compile_s if known.cell == self.cell.id and known.cold > self.cold else 0.0
+        """Returns what compiling takes less than it did for the same cell when nothing was in the cache."""
+        has_compiled = known.cell == self.cell.id and known.cold and known.found_empty
+        return (1 - WARM_SHARE) * known.compile_s if has_compiled and not self.cold else 0.0
 
     def is_met_by(self, known: Duration) -> bool:
         """Says whether a duration is the cell's own, measured as it will be."""
