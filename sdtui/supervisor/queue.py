@@ -88,7 +88,8 @@ class Queue:
         self._known.append(duration)
         self._to_keep.append(duration)
         before, now = self._said, self.forecast()
-        if not {*now.queue} <= {*before}:
+        is_over = self._record.due(self._record.cells[ending.cell]) == (ending.process,)
+        if not {each for each in now.queue if not (is_over and each.cell == ending.cell)} <= {*before}:
             yield now
 
     def keep(self) -> Iterator[Log]:
