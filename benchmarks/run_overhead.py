@@ -72,11 +72,10 @@ def _parts(process: CellRecord, before: float) -> dict[str, float]:
     }
 
 
-def elapsed(record: RunRecord) -> float:
-    """Returns how long the sittings of a run took, in seconds."""
-    return sum(
-        sitting.finished_at - sitting.started_at for sitting in record.sittings if sitting.finished_at is not None
-    )
+def elapsed(record: RunRecord) -> float | None:
+    """Returns how long the sittings of a run took, in seconds; ``None`` where one has no ending."""
+    took = [each.finished_at - each.started_at for each in record.sittings if each.finished_at is not None]
+    return sum(took) if len(took) == len(record.sittings) else None
 
 
 def scripts(record: RunRecord) -> Iterator[tuple[str, float]]:
@@ -134,7 +133,8 @@ def main() -> int:
     for record in records:
         results = overheads(record)
         told: dict[str, Any] = {"run": record.id, "seconds": elapsed(record), "cells": results}
-        print(f"run {record.id}: {told['seconds']:.1f} s\n\n{table(results)}\n")
+        whole = "a sitting has no ending" if told["seconds"] is None else f"{told['seconds']:.1f} s"
+        print(f"run {record.id}: {whole}\n\n{table(results)}\n")
         if chosen.scripts:
             told["scripts"] = dict(scripts(record))
             print(f"bare scripts, a process each: {sum(told['scripts'].values()):.1f} s")

@@ -61,6 +61,13 @@ def test_a_cell_that_failed_is_no_figure_but_the_next_begins_at_its_end(tmp_path
     assert other["own"] == pytest.approx(1.6)
 
 
+def test_a_sitting_without_an_ending_has_no_length(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run")
+    journal = run / runs.JOURNAL
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
+    assert program.elapsed(runs.read(run)) is None
+
+
 def test_the_table_has_the_median_of_all_but_the_first(tmp_path: Path) -> None:
     run = made_run(tmp_path / "run")
     done = subprocess.run(
