@@ -23,6 +23,7 @@ PACKAGES = (
     "transformers",
     "accelerate",
     "xformers",
+    "torchao",
     "triton",
     "safetensors",
     "torchvision",

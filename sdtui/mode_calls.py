@@ -118,6 +118,12 @@ def _of_denoiser(mode: Mode, stage: Stage, name: str, denoiser: str) -> Iterator
         yield OptionCalls("attention_backend", words, (code,), refusal=refusal)
     if mode.fuse_qkv:
         yield _fuse_qkv(mode, component, denoiser)
+    if mode.quantization is not None:
+        words = (
+            f"torchao has linear layers multiply in {mode.quantization}, weights and activations, scaled as they come"
+        )
+        code = f'quantize({denoiser}, "{mode.quantization}")'
+        yield OptionCalls("quantization", words, (code,), modules=("quantization",))
 
 
 def _processor(component: Component, kind: AttentionProcessor, denoiser: str) -> OptionCalls:

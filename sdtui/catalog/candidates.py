@@ -67,6 +67,8 @@ def _refusals(mode: Mode, pipeline: PipelineTable, on_gpu: bool, environment: In
         yield from (f"{option} needs a CUDA device" for option in _ON_GPU if getattr(mode, option))
     if mode.attention_processor == "xformers" and not environment.packages.get("xformers"):
         yield f"xformers is not installed in environment '{environment.name}'"
+    if mode.quantization and not environment.packages.get("torchao"):
+        yield f"torchao is not installed in environment '{environment.name}'"
     bare = next((name for name, stage in pipeline.stages.items() if "vae" not in stage.components), None)
     options = [option for option in _OF_VAE if getattr(mode, option) and option not in mode.optional]
     if bare is not None and options:

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from sdtui.catalog.checking import Limits, Text
-from sdtui.model.cell import AttentionProcessor, Dtype, InputSource, LeftOut, MemoryFormat, Scale, SdpaBackend
+from sdtui.model.cell import (
+    AttentionProcessor,
+    Dtype,
+    InputSource,
+    LeftOut,
+    MemoryFormat,
+    Quantization,
+    Scale,
+    SdpaBackend,
+)
 from sdtui.model.precision import FEWEST_MEASURED
 from sdtui.model.results import Phase
 from sdtui.model.shares import parse_share
@@ -169,6 +178,7 @@ class ModeTable:
     step_graphs: bool = False
     precompute: bool = False
     compile_vae: bool = False
+    quantization: Quantization | None = None
     optional: tuple[LeftOut, ...] = ()
 
 

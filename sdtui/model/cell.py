@@ -14,6 +14,7 @@ Dtype = Literal["float16", "bfloat16", "float32"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 AttentionProcessor = Literal["sdpa", "vanilla", "xformers"]
 SdpaBackend = Literal["cudnn", "efficient", "flash", "math"]
+Quantization = Literal["fp8", "int8"]
 LeftOut = Literal["fuse_qkv", "precompute", "compile_vae"]
 InputSource = Literal["image", "mask", "edges", "embeddings", "stage"]
 
@@ -152,6 +153,7 @@ class Mode:
         step_graphs: Replay each step of the denoising loop as one CUDA graph: denoisers, guidance and scheduler.
         precompute: Evaluate what depends on prompt and timestep alone once per call; part of ``step_graphs``.
         compile_vae: Compile the VAE's decoder as the denoisers are.
+        quantization: What the denoisers' linear layers multiply in, weights and activations; ``None`` the dtype.
         optional: Options that are left out, and said to be, where a pipeline cannot take them.
     """
 
@@ -172,6 +174,7 @@ class Mode:
     step_graphs: bool = field(default=False, metadata=SINCE_FIRST_IDS)
     precompute: bool = field(default=False, metadata=SINCE_FIRST_IDS)
     compile_vae: bool = field(default=False, metadata=SINCE_FIRST_IDS)
+    quantization: Quantization | None = field(default=None, metadata=SINCE_FIRST_IDS)
     optional: tuple[LeftOut, ...] = field(default=(), metadata=SINCE_FIRST_IDS)
 
 

@@ -11,6 +11,7 @@ import torch
 from diffusers.models import attention_processor as processors
 
 from sdtui.model.cell import LeftOut, Mode, Stage
+from sdtui.worker import quantization
 from sdtui.worker.conditioning import Conditioning
 from sdtui.worker.fused_projections import fuse_qkv
 from sdtui.worker.step_graphs import CudaGraphs, Graph, StepGraphs
@@ -113,6 +114,8 @@ def _apply_to_denoiser(mode: Mode, denoiser: Any, where: str, left_out: dict[Lef
         _set_backend(denoiser, mode.attention_backend, where)
     if mode.fuse_qkv:
         _attempt(mode, "fuse_qkv", lambda: _fuse(denoiser, where), left_out)
+    if mode.quantization is not None:
+        _quantize(denoiser, mode.quantization, where)
 
 
 def _attempt(mode: Mode, option: LeftOut, take: Callable[[], None], left_out: dict[LeftOut, str]) -> None:
@@ -190,6 +193,13 @@ def _set_backend(denoiser: Any, backend: str, where: str) -> None:
         denoiser.set_attention_backend(backend)
     except (ValueError, ImportError, RuntimeError) as error:
         raise UnsupportedError(f"{where}: attention_backend {backend}: {error}") from error
+
+
+def _quantize(denoiser: Any, kind: str, where: str) -> None:
+    try:
+        quantization.quantize(denoiser, kind)
+    except ValueError as error:
+        raise UnsupportedError(f"{where}: {error}") from error
 
 
 def _fuse(denoiser: Any, where: str) -> None:

@@ -14,7 +14,7 @@ from sdtui.model.job import Job
 from sdtui.worker.emitter import Emitter
 from sdtui.worker.reasons import one_line
 
-_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "xformers", "triton")
+_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "xformers", "triton", "torchao")
 
 
 def read_line() -> bytes:

@@ -14,6 +14,11 @@ CATALOG = load_catalog()
 WITHOUT_XFORMERS = Interpreter("current", "python", "3.12", {"xformers": None})
 WITH_XFORMERS = Interpreter("current", "python", "3.12", {"xformers": "0.0.30"})
 
+LEFT_OUT = {
+    "vanilla-attention": "attention written out is what other modes are faster than",
+    **dict.fromkeys(("fp8", "int8"), "its output differs from no-compile's by more than rounding; name it with --mode"),
+}
+
 
 def with_modes(**tables: dict[str, object]) -> Catalog:
     return CATALOG.with_own({name.replace("_", "-"): table for name, table in tables.items()}, {}, "plan", Path())
@@ -24,7 +29,7 @@ def test_no_compile_comes_first_then_a_persons_own_then_what_ships() -> None:
     assert found.modes[:3] == ("no-compile", "mine", "fast")
     assert found.modes[-1] == "max-autotune", "tuning kernels takes minutes"
     assert {*found.modes, *found.left_out} == {*CATALOG.modes, "mine"}
-    assert found.left_out == {"vanilla-attention": "attention written out is what other modes are faster than"}
+    assert found.left_out == LEFT_OUT
 
 
 def test_what_is_certain_to_be_refused_is_left_out_with_the_reason() -> None:
@@ -36,7 +41,7 @@ def test_what_is_certain_to_be_refused_is_left_out_with_the_reason() -> None:
     )
     on_cpu = candidates(catalog, "sd-txt2img", False, WITHOUT_XFORMERS).left_out
     assert on_cpu == {
-        "vanilla-attention": "attention written out is what other modes are faster than",
+        **LEFT_OUT,
         "xformers": "xformers is not installed in environment 'current'",
         "tf": "tf32 needs a CUDA device",
         "graphs": "step_graphs needs a CUDA device",

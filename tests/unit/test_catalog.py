@@ -39,6 +39,8 @@ def test_what_ships_in_the_pages_order():
         "bf16",
         "max-autotune",
         "fast",
+        "fp8",
+        "int8",
     }
     assert set(CATALOG.presets) == {"docs", "demo", "smoke"}
     assert [CATALOG.pipelines[name].label for name in CATALOG.presets["docs"].pipelines] == [
@@ -56,6 +58,8 @@ def bare(name):
 def test_modes():
     recipe = CompileOptions(backend="inductor", mode="reduce-overhead", fullgraph=True)
     assert bare("no-compile") == Mode("no-compile", "")
+    for kind in ("fp8", "int8"):
+        assert bare(kind) == dataclasses.replace(bare("fast"), name=kind, quantization=kind)
     assert bare("compile") == Mode("compile", "", compile=recipe)
     assert bare("sdpa-attention") == Mode("sdpa-attention", "", attention_processor="sdpa")
     assert bare("vanilla-attention") == Mode("vanilla-attention", "", attention_processor="vanilla")

@@ -94,7 +94,8 @@ def test_every_package_that_is_imported_is_declared() -> None:
     foreign = imported - sys.stdlib_module_names - {"sdtui"}
     distributions = packages_distributions()
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    declared = [*project["dependencies"], *project["optional-dependencies"]["images"]]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *extras["images"], *extras["quantization"]]
     names = {re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for line in declared}
     assert {"torch", "numpy", "textual"} <= foreign
     assert {name for name in foreign if not names & {d.lower() for d in distributions[name]}} == set()

@@ -12,7 +12,11 @@ from sdtui.model.cell import Mode
 from sdtui.worker import options
 
 MODES = {
-    **{name: mode for name, mode in CATALOG.modes.items() if mode.attention_processor != "xformers"},
+    **{
+        name: mode
+        for name, mode in CATALOG.modes.items()
+        if mode.attention_processor != "xformers" and mode.quantization is None  # which other packages decide
+    },
     "precompute alone": Mode("mine", "mine", precompute=True),
     "optional precompute": Mode("mine", "mine", precompute=True, optional=("precompute",)),
     "VAE of no compile": Mode("mine", "mine", compile_vae=True),
@@ -45,6 +49,7 @@ def test_every_option_of_a_mode_is_told():
         "attention_backend": "native",
         "dtype": "bfloat16",
         "sdpa_backends": ("flash",),
+        "quantization": "int8",
         "optional": ("fuse_qkv",),
     }
     fields = {field.name for field in dataclasses.fields(Mode)} - {"name", "label", "description"}

@@ -44,7 +44,7 @@ def test_these_are_the_shipped_modes():
     """A new one needs tests here."""
     assert set(CATALOG.modes) == {
         *("no-compile", "compile", "sdpa-attention", "vanilla-attention", "xformers", "channels-last"),
-        *("compile-channels-last", "bf16", "max-autotune", "fast"),
+        *("compile-channels-last", "bf16", "max-autotune", "fast", "fp8", "int8"),
     }
 
 
@@ -131,6 +131,28 @@ def test_vae_options():
 
 
 # ----------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torchao.*", "ignore::UserWarning")
+def test_int8_multiplies_linear_layers_in_int8_and_is_near(measured):
+    pytest.importorskip("torchao")
+    unet = applied(SD, quantization="int8").unet
+    attention = unet.down_blocks[0].attentions[0].transformer_blocks[0].attn1
+    assert "Int8" in type(attention.to_q.weight).__name__ + type(attention.to_q.weight.data).__name__
+    kept = [unet.time_embedding.linear_1, unet.down_blocks[0].resnets[0].time_emb_proj]
+    assert {type(layer.weight) for layer in kept} == {torch.nn.Parameter}
+    plain = applied(SD).unet
+    generator = torch.Generator().manual_seed(0)
+    latents, prompt = torch.randn(2, 4, 16, 16, generator=generator), torch.randn(2, 77, 32, generator=generator)
+    with torch.no_grad():
+        one, other = (each(latents, 500, encoder_hidden_states=prompt).sample for each in (plain, unet))
+    assert 1e-4 < relative_l2(other, one) < 0.05
+
+
+def test_a_quantization_that_cannot_be_had_is_refused(monkeypatch):
+    assert refused(SD, quantization="fp8") == "unet: fp8 needs a GPU of compute capability 8.9 or more"
+    monkeypatch.setattr(options.quantization.importlib.util, "find_spec", lambda name: None)
+    assert refused(CONTROLNET, quantization="int8") == "unet: torchao is not installed in this environment"
 
 
 def test_refusals_name_the_part_and_the_reason(monkeypatch):
