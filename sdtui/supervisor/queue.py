@@ -18,6 +18,9 @@ from sdtui.ordering import ordered
 from sdtui.records import RunRecord
 from sdtui.supervisor.sitting import Sitting
 
+FIRST_RUNG_SHARE = 2 / 3
+"""Of a budget, what the first rung of what is tuned may take: figures of one process each are a poor end of it."""
+
 
 class Queue:
     """The processes of a sitting's cells that are due, which are yielded one by one as they come to be run.
@@ -50,10 +53,21 @@ class Queue:
             precision=sitting.precision,
         )
 
-    def round(self, process: int) -> Iterator[Cell]:
-        """Yields the cells whose process of this number is due; what does not fit into the budget is passed over."""
+    def rounds(self) -> Iterator[tuple[int, Iterator[Cell]]]:
+        """Yields the number of each round's processes, and the cells whose process of this number is due.
+
+        What does not fit into the budget is passed over. The first rung of what is tuned leaves a third of the budget
+        to the later ones; what it passed over for that comes after them, as far as it fits then.
+        """
+        processes = range(1, self._sitting.processes + 1)
+        if self._sitting.tune and self._sitting.budget_s is not None and len(processes) > 1:
+            yield 1, self._round(1, FIRST_RUNG_SHARE)
+            yield from ((process, self._round(process)) for process in processes[1:])
+        yield from ((process, self._round(process)) for process in processes)
+
+    def _round(self, process: int, share: float = 1.0) -> Iterator[Cell]:
         waiting = list(self._cells)
-        while (cell := self._next(waiting, process)) is not None:
+        while (cell := self._next(waiting, process, share)) is not None:
             waiting.remove(cell)
             yield cell
 
@@ -109,19 +123,19 @@ class Queue:
         cells = (cell for cell in self._cells if self._is_due(cell))
         return {cell.id: self._why_not(self._forecast(cell)) for cell in cells}
 
-    def _next(self, waiting: Sequence[Cell], process: int) -> Cell | None:
-        due = (cell for cell in waiting if process in self._record.due(self._record.cells[cell.id]))
-        return next((cell for cell in due if self._fits(cell)), None)
+    def _next(self, waiting: Sequence[Cell], process: int, share: float) -> Cell | None:
+        due = (cell for cell in waiting if self._record.due(self._record.cells[cell.id])[:1] == (process,))
+        return next((cell for cell in due if self._fits(cell, share)), None)
 
-    def _fits(self, cell: Cell) -> bool:
-        left_s = self._left_s()
+    def _fits(self, cell: Cell, share: float) -> bool:
+        left_s = self._left_s(share)
         return left_s is None or self._forecast(cell).seconds <= left_s
 
-    def _left_s(self) -> float | None:
-        """Returns what is left of the budget, which counts from the sitting's start; ``None`` where there is none."""
+    def _left_s(self, share: float = 1.0) -> float | None:
+        """Returns what is left of a share of the budget, from the sitting's start on; ``None`` where there is none."""
         if self._sitting.budget_s is None:
             return None
-        return max(0.0, self._record.sittings[-1].started_at + self._sitting.budget_s - time.time())
+        return max(0.0, self._record.sittings[-1].started_at + share * self._sitting.budget_s - time.time())
 
     def _why_not(self, expected: Forecast) -> str:
         budget, left = span_text(self._sitting.budget_s or 0.0), span_text(self._left_s() or 0.0)

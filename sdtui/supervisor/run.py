@@ -239,9 +239,9 @@ class _Held:
 
     def _measure_due(self) -> None:
         with self._fork_servers.started(self._due_in):
-            for process in range(1, self._sitting.processes + 1):
+            for process, cells in self._queue.rounds():
                 measured = list[str]()
-                for cell in self._queue.round(process):
+                for cell in cells:
                     if self._cancel_requested():
                         return
                     self._measure(cell, process)

@@ -22,6 +22,7 @@ from sdtui import environments, locks, runs
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plan_toml import plan_to_toml
 from sdtui.catalog.plans import resolve_plan
+from sdtui.durations import Duration
 from sdtui.model.events import Event, RunStarted, Stamped
 from sdtui.model.machine import Interpreter
 from sdtui.model.results import STATUSES, Status
@@ -260,6 +261,14 @@ def events(folder: Path) -> list[Stamped]:
     read = list(runs.Tail(folder).poll())
     assert len(read) == len(lines)
     return read
+
+
+def known(sitting: Sitting, *seconds: float) -> Iterator[Duration]:
+    """What the first cells of a plan took before."""
+    for cell, whole_s in zip(sitting.cells, seconds, strict=False):
+        torch = sitting.environments[0].packages["torch"]
+        slot, kind = cell.slot, (cell.scale, cell.dtype)
+        yield Duration(cell.id, slot.pipeline, slot.mode, *kind, 0, 1e12, torch, False, False, 0.0, whole_s, 0.0)
 
 
 def statuses(folder: Path) -> list[Status | None]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from supervised import Lab, await_event, counts, events, statuses
+from supervised import Lab, await_event, counts, events, known, statuses
 
 from sdtui import durations, runs
-from sdtui.durations import Duration
 from sdtui.model.events import CellQueued, CellStarted, Log, RunFinished, RunForecast
 from sdtui.report.csv_report import csv_report
 from sdtui.report.markdown import markdown, tables_markdown
@@ -26,14 +24,6 @@ def began(folder: Path) -> list[tuple[int, str, int]]:
     starts = [stamped.event for stamped in events(folder) if isinstance(stamped.event, CellStarted)]
     found = [(slots[start.cell].batch_size, slots[start.cell].mode, start.process) for start in starts]
     return list(dict.fromkeys(found))
-
-
-def known(sitting: Sitting, *seconds: float) -> Iterator[Duration]:
-    """What the first cells of a plan took before."""
-    for cell, whole_s in zip(sitting.cells, seconds, strict=False):
-        torch = sitting.environments[0].packages["torch"]
-        slot, kind = cell.slot, (cell.scale, cell.dtype)
-        yield Duration(cell.id, slot.pipeline, slot.mode, *kind, 0, 1e12, torch, False, False, 0.0, whole_s, 0.0)
 
 
 def with_budget(lab: Lab, folder: Path, budget_s: float, *seconds: float) -> Sitting:

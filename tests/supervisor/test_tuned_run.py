@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
-from supervised import Lab, await_event, events, statuses
+from supervised import Lab, await_event, events, known, statuses
 
 from sdtui import runs
 from sdtui.model.events import CellStarted, RungFinished
@@ -76,3 +77,19 @@ def test_a_decision_stands_in_the_next_sitting(lab: Lab) -> None:
     assert lab.run(folder) in (0, 1)
     assert {mode for _, mode, process in began(folder) if process == 2} <= {"no-compile", "bf16"}
     assert statuses(folder) == ["ok"] * 4
+
+
+def test_the_first_rung_leaves_a_third_of_a_budget_to_the_others(lab: Lab) -> None:
+    folder = lab.create(PACED, modes=MODES, processes=2, tune=True)
+    sitting = lab.sitting(folder, budget_s=300.0)
+    takes_s = {"no-compile": 5.0, "bf16": 230.0, "channels-last": 5.0, "vanilla-attention": 5.0}
+    durations = tuple(known(sitting, *(takes_s[cell.slot.mode] for cell in sitting.cells)))
+    assert lab.run(folder, dataclasses.replace(sitting, durations=durations)) == 0
+    assert began(folder) == [
+        *((1, mode, 1) for mode in ("no-compile", "channels-last", "vanilla-attention")),
+        *((1, mode, 2) for mode in ("no-compile", "channels-last")),
+        (1, "bf16", 1),
+    ], "230 of 300 s are more than the first rung may take, and fit after the last"
+    record = runs.read(folder)
+    assert [[record.cells[cell].spec.slot.mode for cell in each] for each in record.leading] == [["bf16"]]
+    assert [each.rung for each in rungs(folder)] == [1, 2, 1]
