@@ -260,7 +260,7 @@ def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None, mo
     if finished.status != "ok":
         _say_hint(narrator, folder, endings(narrator.record))
     if found:
-        return _name_fastest(narrator, found, mode_file)
+        return _name_fastest(narrator, found, None if finished.status == "cancelled" else mode_file)
     return 0 if finished.status == "ok" else 1
 
 

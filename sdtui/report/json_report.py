@@ -47,6 +47,7 @@ def run_value(run: RunRecord) -> dict[str, Any]:
         "plan": plan_text(run),
         "sittings": [_sitting(sitting) for sitting in run.sittings],
         "cells": [_cell(process) for cell in run.cells.values() for process in cell.processes or (cell,)],
+        "rungs": encode(run.rungs),
         "logs": [{"t": t, **encode(log)} for t, log in run.logs],
     }
 

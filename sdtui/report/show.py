@@ -8,7 +8,7 @@ from typing import Any
 from sdtui.model.codec import encode
 from sdtui.model.sizes import allocator_limited
 from sdtui.records import RunRecord
-from sdtui.report import precision, processes, text
+from sdtui.report import precision, processes, text, tuning
 from sdtui.report.detail import ending
 from sdtui.report.json_report import figures
 from sdtui.report.merge import Result, results_of
@@ -40,6 +40,8 @@ def show_text(record: RunRecord, state: str) -> str:
     lines += ["", "precision", *known] if known else []
     apart = [f"{result.spec.id:<{width}}  {spread}" for result in results for spread in processes.said(result)]
     lines += ["", "processes", *apart] if apart else []
+    for outcome in tuning.outcomes(record):
+        lines += ["", f"tuning    {outcome.heading}", *outcome.verdict()]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -1,8 +1,8 @@
 """What the tests' interpreter runs as a worker: it measures nothing, and plays the part that FAKE_WORKER names.
 
-``ok`` steps through every call, ``hang`` stops after its first step, ``unsupported`` refuses the mode, ``noisy`` takes
-longer in every other call, ``slow`` takes long beside its steps. As a probe, ``ok`` answers, ``unsupported`` has no
-rate, and ``broken`` dies.
+``ok`` steps through every call, ``hang`` stops after its first step, ``hang-beside`` in any mode but no-compile,
+``unsupported`` refuses the mode, ``noisy`` takes longer in every other call, ``slow`` takes long beside its steps. As a
+probe, ``ok`` answers, ``unsupported`` has no rate, and ``broken`` dies.
 """
 
 import json
@@ -71,7 +71,8 @@ def play(cell, control, events, forked=False):
         ms = 35.0 if os.environ["FAKE_WORKER"] == "noisy" and call % 2 else 25.0
         for step in range(1, STEPS + 1):
             tell("step", call=call, stage="main", step=step, steps=STEPS, ms=ms, forwards=1)
-            if os.environ["FAKE_WORKER"] == "hang":
+            part, mode = os.environ["FAKE_WORKER"], cell["mode"]["name"]
+            if part == "hang" or (part == "hang-beside" and mode != "no-compile"):
                 signal.pause() if forked else sys.stdin.read()  # until the supervisor is gone
                 return
         spans = {"loop_ms": 100.0, "host_loop_ms": 101.0, "wall_ms": 125.0, "text_encoding_ms": 5.0}

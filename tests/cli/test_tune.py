@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import Said, Shell
+from commands import Said, Shell, until
 
-from sdtui import settings
+from sdtui import runs, settings
 from sdtui.catalog.load import load_catalog
 
 Command = Callable[..., Said]
@@ -39,6 +40,8 @@ def test_the_fastest_mode_is_named_and_kept(shell: Shell) -> None:
     watched = shell.run("watch", "last")
     assert watched.status == 0
     assert watched.out == kept.read_text(), "whoever comes later gets it too"
+
+    assert f"\n{best}\n" in shell.run("show", "last").out
 
     refused = shell.run("tune", "sd-txt2img", *ON_CPU, "--save", "best")
     expected = f"--save: there is a mode 'best' already: {kept}; choose another name, or remove it"
@@ -126,3 +129,16 @@ def test_an_environment_that_is_not_registered(sdtui: Command) -> None:
     said = sdtui("tune", "sd-txt2img", *ON_CPU, "--env", "nightly")
     assert said.status == 2
     assert said.err.startswith("sdtui: --env: 'nightly' is not registered under [environments]")
+
+
+def test_what_was_cancelled_is_not_kept_but_printed(shell: Shell) -> None:
+    shell.play("hang-beside")
+    process = shell.start(*FAKE, "--save", "best")
+    shell.await_step()
+    folder = shell.folder()
+    until(lambda: [e for e in runs.read(folder).cells.values() if e.spec.slot.mode == "bf16" and e.steps], "no step")
+    process.send_signal(signal.SIGINT)
+    said = shell.ended(process)
+    assert said.status == 130
+    assert said.out.startswith("# fastest within the output check: no-compile\n")
+    assert not (settings.config_dir() / "modes").exists()
