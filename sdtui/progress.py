@@ -79,10 +79,13 @@ def rate_of(steps: list[Step]) -> float | None:
 
 
 def _rung(record: RunRecord) -> int:
-    """Returns the rung that a tuned run is in: the first of which a process is due, else the last that was begun."""
-    cells = record.cells.values()
+    """Returns the rung that a tuned run is in: the last that was begun, once that is decided the first that is due."""
+    cells, sitting = record.cells.values(), record.sittings[-1].started.sitting
     due = [processes[0] for processes in map(record.due, cells) if processes]
-    return min(due) if due else max((each.process for cell in cells for each in cell.processes), default=1)
+    begun = [each for cell in cells for each in cell.processes if each.sitting == sitting and each.started]
+    last = max(begun, key=lambda each: (each.started or 0.0, each.process)).process if begun else 0
+    is_decided = any((rung.sitting, rung.rung) == (sitting, last) for rung in record.rungs)
+    return min(due) if due and (is_decided or not begun) else max(last, 1)
 
 
 def _cells_in(rung: int, record: RunRecord) -> list[CellRecord]:

@@ -245,6 +245,7 @@ def test_a_run_says_which_rung_it_is_in_and_expects_half_of_it_in_the_next() -> 
     assert shown() == (1, 4, "cells in rung 1 of 3", 30 + 20)
     for mode, ms in (("a", 20), ("b", 10), ("c", 30)):
         run.measure(mode, ms)
+    assert shown() == (4, 4, "cells in rung 1 of 3", 20), "until it is decided"
     run.end(1)
     assert shown() == (0, 2, "cells in rung 2 of 3", 20)
     run.measure("a", 20, process=2)
