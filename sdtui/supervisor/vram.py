@@ -64,10 +64,10 @@ def estimate_mib(cell: Cell, counts: Mapping[str, Mapping[str, Any]]) -> float |
     """Estimates the highest that torch's allocator holds while a cell is measured; ``counts`` are the catalog's.
 
     ``None`` at tiny scale, of pipelines whose parameters or activations were not counted, and of modes that change what
-    lives at once: vanilla attention, a VAE that decodes in slices or tiles.
+    lives at once: vanilla attention, a VAE that decodes in slices or tiles, the memory that step graphs keep.
     """
     mode = cell.mode
-    unlike = mode.attention_processor == "vanilla" or mode.vae_slicing or mode.vae_tiling
+    unlike = mode.attention_processor == "vanilla" or mode.vae_slicing or mode.vae_tiling or mode.step_graphs
     counted = [counts.get(cell.slot.pipeline, {}).get(stage.name, {}).get("components") for stage in cell.stages]
     known = all(counted) and all(stage.pipeline_class in ACTIVATIONS for stage in cell.stages)
     if cell.scale != "full" or unlike or not known:

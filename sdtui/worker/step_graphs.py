@@ -126,6 +126,19 @@ class _Made(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self._tensors: dict[int, torch.Tensor] = {}
+        self._on = False
+
+    def on(self) -> None:
+        """Begins to look, or goes on."""
+        if not self._on:
+            self._on = True
+            self.__enter__()
+
+    def off(self) -> None:
+        """Looks away."""
+        if self._on:
+            self._on = False
+            self.__exit__(None, None, None)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -194,6 +207,7 @@ class StepGraphs:
         self._timesteps: dict[tuple[float, torch.dtype], torch.Tensor] = {}
         self._results: dict[int, torch.Tensor] = {}
         self._times: list[torch.Tensor] = []
+        self._places: dict[Callable[..., Any], int] = {}
         for name in denoisers:
             denoiser = getattr(pipe, name)
             conditioning = (conditionings or {}).get(name)
@@ -208,19 +222,32 @@ class StepGraphs:
             RuntimeError: A step does what cannot be captured, such as wait for the device.
         """
         key = _key(arguments)
-        if key != self._key:
-            self._forget()
-            self._warm_up(arguments)
-            self._state = "capture"
-        self._begin_call()
-        with _collecting_nothing() if self._state == "capture" else contextlib.nullcontext():
-            result = self._pipe(**arguments)
+        try:
+            if key != self._key:
+                self._forget()
+                self._warm_up(arguments)
+                self._state = "capture"
+            self._begin_call()
+            with _collecting_nothing() if self._state == "capture" else contextlib.nullcontext():
+                result = self._pipe(**arguments)
+        except BaseException:
+            self._abandon()
+            raise
         self._key, self._state = key, "replay"
         return result
 
+    def _abandon(self) -> None:
+        """Ends what a step that failed had begun: its capture, and the look at what it makes."""
+        self._made.off()
+        self._made.clear()
+        if self._state == "capture" and self._steps and self._steps[-1].result is None:
+            with contextlib.suppress(RuntimeError):  # what went wrong has ended it, perhaps
+                self._steps[-1].graph.end()
+        self._forget()
+
     def _forget(self) -> None:
         self._key = None
-        for kept in (self._steps, self._static, self._timesteps, self._results, self._times):
+        for kept in (self._steps, self._static, self._timesteps, self._results, self._times, self._places):
             kept.clear()
 
     def _warm_up(self, arguments: Mapping[str, Any]) -> None:
@@ -246,6 +273,8 @@ class StepGraphs:
         @functools.wraps(forward)
         def denoise(*args: Any, **kwargs: Any) -> Any:
             place, self._calls = self._calls, self._calls + 1
+            if conditioning and self._places.setdefault(forward, place) != place:
+                raise RuntimeError("precompute gives a denoiser one prompt, and a step calls this one more than once")
             if self._state == "replay":
                 step = self._steps[self._number]
                 fed = self._feed(place, (args, kwargs), step.inner[place])
@@ -290,7 +319,7 @@ class StepGraphs:
                 self._steps[-1].graph.begin()
             self._steps[-1].inner.append(inner)
         if not place:
-            self._made.__enter__()
+            self._made.on()
         return fed
 
     def _with_timesteps(self, arguments: Any) -> Any:
@@ -306,11 +335,11 @@ class StepGraphs:
     @contextlib.contextmanager
     def _made_off(self) -> Iterator[None]:
         """Leaves alone what torch.compile traces."""
-        self._made.__exit__(None, None, None)
+        self._made.off()
         try:
             yield
         finally:
-            self._made.__enter__()
+            self._made.on()
 
     # ------------------------------------------------------------------------------------------------- scheduler
 
@@ -328,7 +357,7 @@ class StepGraphs:
                 return captured.result
             fed_args, fed_kwargs = self._enter(place, (args, kwargs), self._number)
             self._number += 1
-            self._made.__exit__(None, None, None)
+            self._made.off()
             self._made.clear()
             if self._state == "warm-up":
                 return step(*fed_args, **fed_kwargs)

@@ -8,6 +8,8 @@ import pytest
 import torch
 from recorded_graphs import RecordedGraph
 from tiny_cells import cell_of, pipe_of
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
 from sdtui.model.cell import Mode
 from sdtui.worker import options
@@ -153,3 +155,39 @@ def test_another_mask_is_read():
              for mask in (inverted, given["mask_image"]))  # fmt: skip
     one, other = map(values, plain)
     assert np.abs(one - other).max() > 0.05, "or the test could not fail"
+
+
+def test_a_denoiser_that_a_step_calls_twice_is_given_no_prompt_beforehand():
+    pair = Pair(cell_of(), mode=PRECOMPUTED)
+    pipe = pair.pipe
+
+    def also_evaluate(latents, timestep):
+        pipe.unet(latents, timestep, encoder_hidden_states=torch.zeros(2, 77, 32))
+        return latents
+
+    plain = pipe.scheduler.scale_model_input
+    pipe.scheduler.scale_model_input = also_evaluate
+    with pytest.raises(RuntimeError, match="a step calls this one more than once"):
+        pair.apart()
+    pipe.scheduler.scale_model_input = plain
+    assert pair.apart()[0] <= 1.5 / 255, "and what it had begun is over"
+
+
+@pytest.mark.parametrize("failing", [1, 4])
+def test_a_step_that_fails_leaves_nothing_behind(failing):
+    """In the warm-up, and in the capture, of a call of three steps."""
+    pair = Pair(cell_of(steps=3), scheduler="DDIMScheduler")
+    convert, calls = pair.pipe.unet.conv_out.forward, []
+
+    def fail(*args):
+        calls.append(args)
+        if len(calls) == failing:
+            raise MemoryError
+        return convert(*args)
+
+    pair.pipe.unet.conv_out.forward = fail
+    with pytest.raises(MemoryError):
+        pair.apart()
+    assert _get_current_function_mode_stack() == []
+    assert _get_current_dispatch_mode_stack() == []
+    assert pair.apart() == (0.0, 3)
