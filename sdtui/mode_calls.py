@@ -192,7 +192,7 @@ def _step_graphs(mode: Mode, stage: Stage, pipe: str, precomputed: bool) -> Opti
         "each step of the pipeline's own loop is captured as one CUDA graph, from its first denoiser to the end of "
         "its scheduler's step, in the call after a warm-up, and replayed from then on; needs a GPU",
         (f"{pipe} = StepGraphs({pipe}, ({names}), CudaGraphs(){more})",),
-        modules=("conditioning", "step_graphs"),
+        modules=("conditioning", "graphs", "step_graphs"),
         refusal="it cannot capture torch.compile's own CUDA graphs"
         if mode.compile and mode.compile.uses_cuda_graphs
         else "",

@@ -9,6 +9,22 @@ import typer
 from sdtui.cli.application import Command, Detach, OnFinish, RunName, RunsDir, app
 from sdtui.model.errors import UserError
 
+# Flags of plan keys that more than one command takes
+Steps = Annotated[str | None, typer.Option("--steps", metavar="N", help="Take so many inference steps in every stage.")]
+Size = Annotated[str | None, typer.Option("--size", metavar="N", help="Make images so many pixels wide and high.")]
+Dtype = Annotated[str | None, typer.Option("--dtype", metavar="D", help="Compute in float16, bfloat16 or float32.")]
+Scale = Annotated[
+    str | None,
+    typer.Option("--scale", metavar="full|tiny", help="Take full size, or a few channels, which needs no GPU."),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="W", help="Take random or published weights, a hub id's or a folder's."),
+]
+Device = Annotated[
+    str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Run on this device; cuda:GPU-… is a UUID.")
+]
+
 
 @app.command(cls=Command)
 def run(
@@ -35,16 +51,10 @@ def run(
     calls: Annotated[
         str | None, typer.Option("--calls", metavar="N", help="Call the pipeline so often in each cell.")
     ] = None,
-    steps: Annotated[
-        str | None, typer.Option("--steps", metavar="N", help="Take so many inference steps in every stage.")
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="N", help="Make images so many pixels wide and high.")
-    ] = None,
+    steps: Steps = None,
+    size: Size = None,
     guidance: Annotated[str | None, typer.Option("--guidance", metavar="G", help="Use this guidance scale.")] = None,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", metavar="D", help="Compute in float16, bfloat16 or float32.")
-    ] = None,
+    dtype: Dtype = None,
     seed: Annotated[
         str | None, typer.Option("--seed", metavar="S", help="Draw weights and latents from this seed.")
     ] = None,
@@ -88,17 +98,9 @@ def run(
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="TIME", help="Run what fits into so long, such as 20m or 1h30m.")
     ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option("--scale", metavar="full|tiny", help="Take full size, or a few channels, which needs no GPU."),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option("--weights", metavar="W", help="Take random or published weights, a hub id's or a folder's."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Run on this device; cuda:GPU-… is a UUID.")
-    ] = None,
+    scale: Scale = None,
+    weights: Weights = None,
+    device: Device = None,
     runs_dir: RunsDir = None,
     detach: Detach = False,
     on_finish: OnFinish = None,
@@ -162,26 +164,12 @@ def tune(
     calls: Annotated[
         str | None, typer.Option("--calls", metavar="N", help="Call the pipeline so often in each process.")
     ] = None,
-    steps: Annotated[
-        str | None, typer.Option("--steps", metavar="N", help="Take so many inference steps in every stage.")
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option("--size", metavar="N", help="Make images so many pixels wide and high.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", metavar="D", help="Compute in float16, bfloat16 or float32.")
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option("--scale", metavar="full|tiny", help="Take full size, or a few channels, which needs no GPU."),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option("--weights", metavar="W", help="Take random or published weights, a hub id's or a folder's."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Run on this device; cuda:GPU-… is a UUID.")
-    ] = None,
+    steps: Steps = None,
+    size: Size = None,
+    dtype: Dtype = None,
+    scale: Scale = None,
+    weights: Weights = None,
+    device: Device = None,
     runs_dir: RunsDir = None,
     detach: Detach = False,
     on_finish: OnFinish = None,

@@ -306,14 +306,7 @@ class _Held:
                 self._append(begun, started)
                 rule = self._sitting.precision
                 stopping = Stopping(rule, self._record_of(cell)) if rule else None
-                around = Surroundings(
-                    self._take,
-                    lambda: self._reason_to_cancel(cell),
-                    self._signals,
-                    self._sitting.silence_s,
-                    stopping.enough if stopping else None,
-                )
-                watch = Watch(cell.id, worker, log, sampling, around)
+                watch = Watch(cell.id, worker, log, sampling, self._surroundings(cell, stopping))
                 ending = watch.run()
         if worker.forked and ending.status == "failed" and ending.phase == "import":
             self._append(Log(f"{cell.id}: measured by a process of its own, since a forked one said: {ending.reason}"))
@@ -325,6 +318,15 @@ class _Held:
         summary = self._summary(cell.id, started, finished, watch)
         precision = stopping.reached if stopping and ending.status == "ok" else None
         self._end(replace(ending, summary=summary, precision=precision, process=process), finished)
+
+    def _surroundings(self, cell: Cell, stopping: Stopping | None) -> Surroundings:
+        return Surroundings(
+            self._take,
+            lambda: self._reason_to_cancel(cell),
+            self._signals,
+            self._sitting.silence_s,
+            stopping.enough if stopping else None,
+        )
 
     def _need(self, cell: Cell, free_mib: float | None) -> VramNeed | None:
         return vram.need(cell, self._sitting.estimated_mib.get(cell.id), self._queue.peak_mib(cell), free_mib)

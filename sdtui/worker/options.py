@@ -14,7 +14,8 @@ from sdtui.model.cell import LeftOut, Mode, Stage
 from sdtui.worker import quantization
 from sdtui.worker.conditioning import Conditioning
 from sdtui.worker.fused_projections import fuse_qkv
-from sdtui.worker.step_graphs import CudaGraphs, Graph, StepGraphs
+from sdtui.worker.graphs import CudaGraphs, Graph
+from sdtui.worker.step_graphs import StepGraphs
 
 _SDPA = {
     "cudnn": torch.backends.cuda.enable_cudnn_sdp if hasattr(torch.backends.cuda, "enable_cudnn_sdp") else None,

@@ -204,6 +204,7 @@ def work(job, events, lifeline=False):
     misbehaviour = Misbehaviour(job, events, emitter)
     with Path(os.environ["FAKE_WORKER_BEHAVIOUR"]).with_name("parents").open("a") as parents:
         parents.write(f"{os.getppid()}\n")
+    Path(os.environ["FAKE_WORKER_BEHAVIOUR"]).with_name("variables").write_text("\n".join(os.environ))
     print("hello from the fake", flush=True)
     for phase in PHASES if target == "compile" else (p for p in PHASES if p != "compile"):
         call = {"compile": 1, "warm-up": 1, "measure": 2}.get(phase)

@@ -51,17 +51,13 @@ def test_what_would_gain_nothing_or_asks_for_its_own_is_not_forked(
     assert not _import_log(folder).exists()
 
 
-def test_a_forked_worker_has_its_cells_own_variables(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forked_worker_has_its_cells_own_variables(lab: Lab) -> None:
     """Those of a cell that is measured with an empty compile cache; the server began without any."""
-
-    def hand_over(worker: forkserver.Worker, job: dict[str, dict[str, str]]) -> None:
-        (folder / "environ").write_text("\n".join(job["environ"]))
-        original(worker, job)
-
-    original = forkserver.Worker.hand_over
     folder = lab.create(OK, OK)
-    assert lab.run(folder, lab.sitting(folder, cold=True), patched(forkserver.Worker, hand_over=hand_over)) == 0
-    names = (folder / "environ").read_text().splitlines()
+    child = lab.start(folder, lab.sitting(folder, cold=True))
+    assert child.wait() == 0
+    assert child.pid not in _parents(lab)
+    names = lab.behaviour.with_name("variables").read_text().splitlines()
     assert {"TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_VISIBLE_DEVICES"} <= set(names)
     assert "PYTORCH_NVML_BASED_CUDA_CHECK" not in names
 
