@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import pipelines
 import torch
 from overhead_rounds import interval
+from torch.nn import attention
 
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
@@ -55,7 +56,8 @@ RUNGS: dict[str, dict[str, Any]] = {
     "graphs-precompute": {"extends": "graphs-fused", "precompute": True},
     "sdpa-flash": {"extends": TOP, "sdpa_backends": ["flash"]},
     "sdpa-efficient": {"extends": TOP, "sdpa_backends": ["efficient"]},
-    "sdpa-cudnn": {"extends": TOP, "sdpa_backends": ["cudnn", "flash"]},  # not every head size is cuDNN's
+    "sdpa-cudnn": {"extends": TOP, "sdpa_backends": ["cudnn", "flash", "efficient"]},
+    "cudnn-benchmark": {"extends": TOP, "cudnn_benchmark": True},
     "inductor-freezing": _inductor(freezing=True),
     "inductor-conv-1x1": _inductor(conv_1x1_as_mm=True),
     "inductor-no-epilogue-fusion": _inductor(epilogue_fusion=False),
@@ -184,7 +186,7 @@ def climb(cells: Iterable[Cell], device: str, seconds: float, chance: random.Ran
     for cell in cells:
         if time.monotonic() > deadline:
             return
-        with _own_attention():
+        with _own_process():
             ladder.add(Rung(cell.slot.mode, cell.id), lambda cell=cell: built(cell, device))  # type: ignore[misc]
         yield ladder
         for _ in range(ROUNDS_PER_RUNG):
@@ -209,19 +211,18 @@ def built(cell: Cell, device: str) -> Call:
 
 
 @contextlib.contextmanager
-def _own_attention() -> Iterator[None]:
-    """Takes back what a rung chose of attention's backends: what it has compiled and captured stays as it was."""
-    names = [
-        name
-        for name in ("cudnn", "flash", "math", "mem_efficient")
-        if hasattr(torch.backends.cuda, f"{name}_sdp_enabled")
-    ]
-    before = {name: getattr(torch.backends.cuda, f"{name}_sdp_enabled")() for name in names}
-    try:
-        yield
-    finally:
-        for name, enabled in before.items():
-            getattr(torch.backends.cuda, f"enable_{name}_sdp")(enabled)
+def _own_process() -> Iterator[None]:
+    """Takes back what a rung set for the process: what it has compiled and captured stays as it was."""
+    benchmark = torch.backends.cudnn.benchmark
+    any_order = [attention.SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
+    with (
+        attention.sdpa_kernel(any_order, set_priority=True),
+        torch._inductor.config.patch(freezing=torch._inductor.config.freezing),
+    ):
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = benchmark
 
 
 def _keep_what_is_compiled() -> None:

@@ -15,10 +15,10 @@ _ADDED = "SimpleCrossAttn"
 """What the names of blocks begin with whose attention has added projections of keys and values."""
 
 _SDPA: dict[SdpaBackend, str] = {
-    "cudnn": "enable_cudnn_sdp",
-    "efficient": "enable_mem_efficient_sdp",
-    "flash": "enable_flash_sdp",
-    "math": "enable_math_sdp",
+    "cudnn": "CUDNN_ATTENTION",
+    "efficient": "EFFICIENT_ATTENTION",
+    "flash": "FLASH_ATTENTION",
+    "math": "MATH",
 }
 
 
@@ -61,8 +61,11 @@ def of_process(mode: Mode) -> Iterator[OptionCalls]:
         words = "whether cuDNN times its algorithms for each convolution's shape, and keeps the fastest; needs a GPU"
         yield OptionCalls("cudnn_benchmark", words, (f"torch.backends.cudnn.benchmark = {mode.cudnn_benchmark}",))
     if mode.sdpa_backends is not None:
-        words = "scaled dot-product attention chooses from these implementations alone; needs a GPU"
-        yield OptionCalls("sdpa_backends", words, tuple(_sdpa(mode.sdpa_backends)))
+        yield _sdpa(mode.sdpa_backends)
+    if mode.compile and mode.compile.options.get("freezing"):
+        words = "torch.compile's tracer reads Inductor's freezing from here alone: weights become part of the kernels"
+        line = "torch._inductor.config.freezing = True"
+        yield OptionCalls("compile", words, (line,), imports=("import torch._inductor",))
 
 
 def of_stage(mode: Mode, stage: Stage, pipe: str) -> Iterator[OptionCalls]:
@@ -94,14 +97,14 @@ def of_stage(mode: Mode, stage: Stage, pipe: str) -> Iterator[OptionCalls]:
         yield _step_graphs(mode, stage, pipe, bool(precompute and not precompute.refusal))
 
 
-def _sdpa(backends: tuple[SdpaBackend, ...]) -> Iterator[str]:
-    for name, enable in _SDPA.items():
-        line = f"torch.backends.cuda.{enable}({name in backends})"
-        if name == "cudnn" and name not in backends:
-            yield f'if hasattr(torch.backends.cuda, "{enable}"):'
-            yield f"    {line}"
-        else:
-            yield line
+def _sdpa(backends: tuple[SdpaBackend, ...]) -> OptionCalls:
+    names = ", ".join(f"SDPBackend.{_SDPA[name]}" for name in backends)
+    return OptionCalls(
+        "sdpa_backends",
+        "scaled dot-product attention takes the first of these that can do a head's size, and no other; needs a GPU",
+        ("attention = contextlib.ExitStack()", f"attention.enter_context(sdpa_kernel([{names}], set_priority=True))"),
+        imports=("import contextlib", "from torch.nn.attention import SDPBackend, sdpa_kernel"),
+    )
 
 
 def _of_denoiser(mode: Mode, stage: Stage, name: str, denoiser: str) -> Iterator[OptionCalls]:

@@ -51,7 +51,7 @@ class _Needs:
 
     def __init__(self, cell: Cell, random: bool, device: str) -> None:
         sources = {made.source for stage in cell.stages for made in stage.inputs.values()}
-        taken = [calls for stage in cell.stages for calls in _taken(cell, stage)]
+        taken = [*mode_calls.of_process(cell.mode), *(c for stage in cell.stages for c in _taken(cell, stage))]
         modules = []
         if random:
             modules.append("random_weights")

@@ -149,7 +149,8 @@ class Mode:
         cudnn_benchmark: ``None`` leaves torch's default.
         vae_slicing: Decode one image at a time.
         vae_tiling: Decode in tiles.
-        sdpa_backends: Those that torch's scaled dot-product attention may choose from; ``None`` leaves it all.
+        sdpa_backends: Those that torch's scaled dot-product attention may choose from, the preferred first; ``None``
+            leaves it all.
         step_graphs: Replay each step of the denoising loop as one CUDA graph: denoisers, guidance and scheduler.
         precompute: Evaluate what depends on prompt and timestep alone once per call; part of ``step_graphs``.
         compile_vae: Compile the VAE's decoder as the denoisers are.

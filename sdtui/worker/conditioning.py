@@ -9,6 +9,8 @@ out.
 from __future__ import annotations
 
 import inspect
+import itertools
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +18,10 @@ import torch
 
 Before = Callable[[torch.Tensor], torch.Tensor]
 """What a block does to a layer's input before the layer."""
+
+_VALUES: dict[int, torch.Tensor] = {}
+"""What `Given` layers return. Tensors that hang on a module Inductor takes for weights, and may freeze; not these."""
+_KEYS = itertools.count()
 
 _PIXELS = 8
 _CONTROL_SCALE = 8
@@ -28,11 +34,21 @@ class Given(torch.nn.Module):
     def __init__(self, linear: torch.nn.Module) -> None:
         super().__init__()
         self.linear = linear
-        self.value: torch.Tensor | None = None
+        self._key = next(_KEYS)
+        weakref.finalize(self, _VALUES.pop, self._key, None)
+
+    @property
+    def value(self) -> torch.Tensor | None:
+        """What is known; ``None`` before anything is."""
+        return _VALUES.get(self._key)
+
+    @value.setter
+    def value(self, value: torch.Tensor) -> None:
+        _VALUES[self._key] = value
 
     def forward(self, tensor: torch.Tensor, *_: Any) -> Any:
         """Returns what is known; before anything is, what the layer makes of ``tensor``."""
-        return self.linear(tensor) if self.value is None else self.value
+        return _VALUES[self._key] if self._key in _VALUES else self.linear(tensor)
 
 
 class _FoundError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from typing import Any
 
 import torch
 from diffusers.models import attention_processor as processors
+from torch.nn import attention
 
-from sdtui.model.cell import LeftOut, Mode, Stage
+from sdtui.model.cell import LeftOut, Mode, SdpaBackend, Stage
 from sdtui.worker import quantization
 from sdtui.worker.conditioning import Conditioning
 from sdtui.worker.fused_projections import fuse_qkv
@@ -18,11 +20,13 @@ from sdtui.worker.graphs import CudaGraphs, Graph
 from sdtui.worker.step_graphs import StepGraphs
 
 _SDPA = {
-    "cudnn": torch.backends.cuda.enable_cudnn_sdp if hasattr(torch.backends.cuda, "enable_cudnn_sdp") else None,
-    "efficient": torch.backends.cuda.enable_mem_efficient_sdp,
-    "flash": torch.backends.cuda.enable_flash_sdp,
-    "math": torch.backends.cuda.enable_math_sdp,
+    "cudnn": "CUDNN_ATTENTION",
+    "efficient": "EFFICIENT_ATTENTION",
+    "flash": "FLASH_ATTENTION",
+    "math": "MATH",
 }
+_OF_THE_PROCESS = contextlib.ExitStack()
+"""What `apply_global` enters, and never leaves."""
 
 
 class UnsupportedError(Exception):
@@ -64,16 +68,18 @@ def apply_global(mode: Mode, device: str) -> None:
         raise UnsupportedError("step_graphs needs a CUDA device")
     if mode.step_graphs and mode.compile and mode.compile.uses_cuda_graphs:
         raise UnsupportedError("step_graphs cannot capture torch.compile's own CUDA graphs")
+    if mode.compile and mode.compile.options.get("freezing"):
+        torch._inductor.config.freezing = True
 
 
-def _choose_sdpa(backends: Sequence[str], on_gpu: bool) -> None:
+def _choose_sdpa(backends: Sequence[SdpaBackend], on_gpu: bool) -> None:
     if not on_gpu:
         raise UnsupportedError("sdpa_backends needs a CUDA device")
-    for name, enable in _SDPA.items():
-        if enable is not None:
-            enable(name in backends)
-        elif name in backends:
-            raise UnsupportedError(f"torch {torch.__version__} has no SDPA backend {name}")
+    try:
+        chosen = [getattr(attention.SDPBackend, _SDPA[name]) for name in backends]
+        _OF_THE_PROCESS.enter_context(attention.sdpa_kernel(chosen, set_priority=True))
+    except (AttributeError, TypeError) as error:
+        raise UnsupportedError(f"torch {torch.__version__} cannot choose among SDPA backends: {error}") from error
 
 
 def apply(mode: Mode, stage: Stage, pipe: Any, new_graph: Callable[[], Graph] | None = None) -> Applied:

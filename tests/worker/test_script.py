@@ -1,6 +1,7 @@
 """The printed script makes, without sdtui, the very images that the cell's worker makes; and how a cell is named."""
 
 import ast
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from recorded_graphs import RecordedGraph
 from tiny_cells import CATALOG, cell_of, pipe_of
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sdtui import runs, script, script_text
 from sdtui.catalog.expand import expand
@@ -168,34 +170,41 @@ def test_script_says_what_its_pipeline_cannot_take():
     assert text.count(".fuse_qkv_projections()") == text.count("vae.decode = torch.compile(") == 1
 
 
-@pytest.mark.parametrize("wanted", [("flash", "math"), ("cudnn",)])
+@pytest.mark.parametrize("wanted", [("flash", "math"), ("cudnn",), ("efficient", "cudnn", "flash")])
 def test_script_chooses_attention_as_the_worker_does(monkeypatch, wanted):
     cell = dataclasses.replace(cell_of(), mode=Mode("mine", "mine", sdpa_backends=wanted))
-    set_, lines = {}, [line for line in script_text.write(cell, "cuda:0").splitlines() if "_sdp" in line]
-    monkeypatch.setattr(torch.backends, "cuda", Switches(set_))
-    exec("\n".join(lines), {"torch": torch})
-    by_script, _ = dict(set_), set_.clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(options, "_SDPA", {name: getattr(Switches(set_), enable) for name, enable in ENABLES.items()})
+    text = script_text.write(cell, "cuda:0")
+    assert "from torch.nn.attention import SDPBackend, sdpa_kernel\n" in text
+    chosen, lines = [], [line for line in text.splitlines() if line.startswith("attention")]
+    with kept_attention():
+        given = {"contextlib": contextlib, "SDPBackend": SDPBackend, "sdpa_kernel": sdpa_kernel}
+        exec("\n".join(lines), given)
+        chosen.append(attention_now())
+        given["attention"].close()
+        monkeypatch.setattr(options, "_OF_THE_PROCESS", contextlib.ExitStack())
         options.apply_global(cell.mode, "cuda:0")
-    assert by_script == set_
-    assert {ENABLES[name] for name in wanted} == {enable for enable, on in set_.items() if on}
+        chosen.append(attention_now())
+    assert chosen[0] == chosen[1]
+    assert [name for name in chosen[0] if name in wanted] == list(wanted)
 
 
-ENABLES = {
-    "cudnn": "enable_cudnn_sdp",
-    "efficient": "enable_mem_efficient_sdp",
-    "flash": "enable_flash_sdp",
-    "math": "enable_math_sdp",
-}
+def attention_now():
+    """The backends that may be chosen, the preferred first."""
+    may = {
+        SDPBackend.CUDNN_ATTENTION: ("cudnn", torch.backends.cuda.cudnn_sdp_enabled()),
+        SDPBackend.EFFICIENT_ATTENTION: ("efficient", torch.backends.cuda.mem_efficient_sdp_enabled()),
+        SDPBackend.FLASH_ATTENTION: ("flash", torch.backends.cuda.flash_sdp_enabled()),
+        SDPBackend.MATH: ("math", torch.backends.cuda.math_sdp_enabled()),
+    }
+    order = (may.get(SDPBackend(number), ("", False)) for number in torch._C._get_sdp_priority_order())
+    return [name for name, on in order if on]
 
 
-class Switches:
-    """Notes what is switched on and off."""
-
-    def __init__(self, into):
-        for name in ENABLES.values():
-            setattr(self, name, functools.partial(into.__setitem__, name))
+@contextlib.contextmanager
+def kept_attention():
+    every = [SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
+    with sdpa_kernel(every, set_priority=True):
+        yield
 
 
 def test_script_limits_the_allocator_as_the_worker_does():

@@ -8,12 +8,14 @@ import pytest
 import torch
 from recorded_graphs import RecordedGraph
 from tiny_cells import cell_of, pipe_of
+from torch._inductor.utils import run_and_get_code
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
-from sdtui.model.cell import Mode
+from sdtui.model.cell import CompileOptions, Mode
 from sdtui.worker import options
 from sdtui.worker.call import arguments
+from sdtui.worker.conditioning import Given
 
 PIPELINES = ("sd-txt2img", "sd-img2img", "sd-inpaint", "sd-controlnet", "if", "if-cascade")
 SCHEDULERS = (
@@ -191,3 +193,27 @@ def test_a_step_that_fails_leaves_nothing_behind(failing):
     assert _get_current_function_mode_stack() == []
     assert _get_current_dispatch_mode_stack() == []
     assert pair.apart() == (0.0, 3)
+
+
+class Reader(torch.nn.Module):
+    """Adds what a layer is known to make to what another makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.given, self.weights = Given(torch.nn.Linear(8, 8)), torch.nn.Linear(8, 8)
+
+    def forward(self, tensor):
+        return self.weights(tensor) + 2 * self.given(tensor)
+
+
+def test_what_is_given_beforehand_is_not_frozen_with_the_weights():
+    recipe, reader, tensor = CompileOptions(options={"freezing": True}), Reader().eval(), torch.randn(4, 8)
+    reader.given.value = torch.randn(4, 8)
+    with torch._inductor.config.patch(freezing=False):
+        options.apply_global(Mode("mine", "mine", compile=recipe), "cpu")
+        compiled = torch.compile(reader, **recipe.arguments)
+        made, (code,) = run_and_get_code(compiled, tensor)
+    assert "_frozen_param" in code
+    torch.testing.assert_close(made, reader(tensor))
+    reader.given.value.normal_()
+    torch.testing.assert_close(compiled(tensor), reader(tensor))
