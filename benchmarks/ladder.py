@@ -218,6 +218,7 @@ def _own_process() -> Iterator[None]:
     with (
         attention.sdpa_kernel(any_order, set_priority=True),
         torch._inductor.config.patch(freezing=torch._inductor.config.freezing),
+        torch.compiler.config.patch(cache_key_tag=torch.compiler.config.cache_key_tag),
     ):
         try:
             yield

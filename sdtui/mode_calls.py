@@ -102,7 +102,12 @@ def _sdpa(backends: tuple[SdpaBackend, ...]) -> OptionCalls:
     return OptionCalls(
         "sdpa_backends",
         "scaled dot-product attention takes the first of these that can do a head's size, and no other; needs a GPU",
-        ("attention = contextlib.ExitStack()", f"attention.enter_context(sdpa_kernel([{names}], set_priority=True))"),
+        (
+            "attention = contextlib.ExitStack()",
+            f"attention.enter_context(sdpa_kernel([{names}], set_priority=True))",
+            'if hasattr(torch.compiler, "config"):  # else the cache takes what is compiled with other choices',
+            f"    torch.compiler.config.cache_key_tag = 'sdpa: {', '.join(backends)}'",
+        ),
         imports=("import contextlib", "from torch.nn.attention import SDPBackend, sdpa_kernel"),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -26,15 +27,24 @@ class Graph(Protocol):
 
 
 class CudaGraphs:
-    """Makes CUDA graphs that are replayed in the order in which they are captured: they share their memory."""
+    """Makes CUDA graphs that are replayed in the order in which they are captured: they share their memory.
+
+    What a graph allocates while it is captured may be memory that it, or one before it, has used already and will write
+    to in each replay: what is filled between replays has to be allocated outside.
+    """
 
     def __init__(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
+        self._pool: Any = None
         self._stream = torch.cuda.Stream()
+        self._there: weakref.WeakSet[CudaGraph] = weakref.WeakSet()
 
     def __call__(self) -> CudaGraph:
-        """Makes one more."""
-        return CudaGraph(self._pool, self._stream)
+        """Makes one more. With the last graph of a pool the pool ends: the next begins another."""
+        if not self._there:
+            self._pool = torch.cuda.graph_pool_handle()
+        graph = CudaGraph(self._pool, self._stream)
+        self._there.add(graph)
+        return graph
 
 
 class CudaGraph:

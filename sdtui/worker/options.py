@@ -80,6 +80,8 @@ def _choose_sdpa(backends: Sequence[SdpaBackend], on_gpu: bool) -> None:
         _OF_THE_PROCESS.enter_context(attention.sdpa_kernel(chosen, set_priority=True))
     except (AttributeError, TypeError) as error:
         raise UnsupportedError(f"torch {torch.__version__} cannot choose among SDPA backends: {error}") from error
+    if hasattr(torch.compiler, "config"):  # else what is compiled with one choice is taken from the cache for another
+        torch.compiler.config.cache_key_tag = f"sdpa: {', '.join(backends)}"
 
 
 def apply(mode: Mode, stage: Stage, pipe: Any, new_graph: Callable[[], Graph] | None = None) -> Applied:

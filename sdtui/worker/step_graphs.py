@@ -97,10 +97,11 @@ class _Made(TorchFunctionMode):
 
 
 class _Drawing(TorchFunctionMode):
-    """Notes what is drawn, and leaves the drawing for later."""
+    """Notes what is drawn while a graph is captured, and leaves the drawing for later."""
 
-    def __init__(self, generators: Sequence[Any]) -> None:
+    def __init__(self, graph: Graph, generators: Sequence[Any]) -> None:
         super().__init__()
+        self._graph = graph
         self._generators = list(generators)
         self.draws: list[_Draw] = []
 
@@ -109,7 +110,8 @@ class _Drawing(TorchFunctionMode):
         if func is not torch.randn:
             return func(*args, **keywords)
         generator = keywords.pop("generator", None)
-        into = torch.empty(*args, **keywords)
+        with self._graph.outside():
+            into = torch.empty(*args, **keywords)
         number = None if generator is None else self._generators.index(generator)
         self.draws.append(_Draw(into, args, keywords, number))
         return into
@@ -307,7 +309,7 @@ class StepGraphs:
     def _captured(self, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Captures the scheduler's step, ends the graph and replays it: a capture computes nothing."""
         captured, generators = self._steps[-1], _generators(kwargs)
-        with _Drawing(generators) as drawing:
+        with _Drawing(captured.graph, generators) as drawing:
             captured.result = step(*args, **kwargs)
         captured.graph.end()
         captured.state = dict(vars(self._pipe.scheduler))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from test_gpu import CATALOG, DEVICE, cell_of
+from torch.nn import attention
 
 from sdtui import script_text
 from sdtui.check import LIMITS
@@ -25,13 +26,20 @@ PRECOMPUTED = dataclasses.replace(GRAPHS, precompute=True)
 FAST = CATALOG.modes["fast"]
 EAGER_FAST = dataclasses.replace(FAST, compile=None)
 """The mode fast without what takes long to compile."""
-LIMIT = LIMITS["float16"].relative_l2
+LIMIT = 3 * LIMITS["float16"].relative_l2
+"""Of pipelines so narrow that float16's rounding weighs more in each of their sums; what a fault does is over 0.05."""
 
 
 @pytest.fixture(autouse=True)
 def _fresh():
     torch._dynamo.reset()
-    yield
+    every = [attention.SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
+    with (
+        attention.sdpa_kernel(every, set_priority=True),
+        torch.compiler.config.patch(cache_key_tag=""),
+        torch._inductor.config.patch(freezing=False),
+    ):
+        yield
     torch.cuda.set_sync_debug_mode("default")
     torch.cuda.empty_cache()
 
@@ -200,18 +208,10 @@ def test_its_script_runs_by_itself(tmp_path):
     assert np.abs(np.load(tmp_path / "image.npy").astype(int) - plain).mean() < 1
 
 
-@pytest.mark.parametrize("backends", [("flash",), ("efficient",), ("math",)])
+@pytest.mark.parametrize("backends", [("flash",), ("efficient",), ("math",), ("cudnn", "efficient")])
 def test_attention_of_a_chosen_backend_computes_the_same(backends):
-    flags = {name: getattr(torch.backends.cuda, f"{name}_sdp_enabled")() for name in ("flash", "math", "mem_efficient")}
-    cudnn = getattr(torch.backends.cuda, "cudnn_sdp_enabled", lambda: None)()
-    try:
-        (pair,) = stages_of("sd-txt2img", dataclasses.replace(GRAPHS, sdpa_backends=backends))
-        assert pair.apart() <= LIMIT
-    finally:
-        for name, enabled in flags.items():
-            getattr(torch.backends.cuda, f"enable_{name}_sdp")(enabled)
-        if cudnn is not None:
-            torch.backends.cuda.enable_cudnn_sdp(cudnn)
+    (pair,) = stages_of("sd-txt2img", dataclasses.replace(GRAPHS, sdpa_backends=backends))
+    assert pair.apart() <= LIMIT
 
 
 def test_inductor_that_freezes_weights_reads_what_was_precomputed():

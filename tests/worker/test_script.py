@@ -175,21 +175,22 @@ def test_script_chooses_attention_as_the_worker_does(monkeypatch, wanted):
     cell = dataclasses.replace(cell_of(), mode=Mode("mine", "mine", sdpa_backends=wanted))
     text = script_text.write(cell, "cuda:0")
     assert "from torch.nn.attention import SDPBackend, sdpa_kernel\n" in text
-    chosen, lines = [], [line for line in text.splitlines() if line.startswith("attention")]
+    chosen, lines = [], re.findall(r"^attention .*\n(?:.*\n)*?    .*cache_key_tag.*$", text, re.MULTILINE)
     with kept_attention():
-        given = {"contextlib": contextlib, "SDPBackend": SDPBackend, "sdpa_kernel": sdpa_kernel}
+        given = {"contextlib": contextlib, "torch": torch, "SDPBackend": SDPBackend, "sdpa_kernel": sdpa_kernel}
         exec("\n".join(lines), given)
         chosen.append(attention_now())
         given["attention"].close()
+        torch.compiler.config.cache_key_tag = ""
         monkeypatch.setattr(options, "_OF_THE_PROCESS", contextlib.ExitStack())
         options.apply_global(cell.mode, "cuda:0")
         chosen.append(attention_now())
     assert chosen[0] == chosen[1]
-    assert [name for name in chosen[0] if name in wanted] == list(wanted)
+    assert chosen[0] == (f"sdpa: {', '.join(wanted)}", *wanted)
 
 
 def attention_now():
-    """The backends that may be chosen, the preferred first."""
+    """What compiled programs are kept under, and the backends that may be chosen, the preferred first."""
     may = {
         SDPBackend.CUDNN_ATTENTION: ("cudnn", torch.backends.cuda.cudnn_sdp_enabled()),
         SDPBackend.EFFICIENT_ATTENTION: ("efficient", torch.backends.cuda.mem_efficient_sdp_enabled()),
@@ -197,13 +198,13 @@ def attention_now():
         SDPBackend.MATH: ("math", torch.backends.cuda.math_sdp_enabled()),
     }
     order = (may.get(SDPBackend(number), ("", False)) for number in torch._C._get_sdp_priority_order())
-    return [name for name, on in order if on]
+    return torch.compiler.config.cache_key_tag, *(name for name, on in order if on)
 
 
 @contextlib.contextmanager
 def kept_attention():
     every = [SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
-    with sdpa_kernel(every, set_priority=True):
+    with sdpa_kernel(every, set_priority=True), torch.compiler.config.patch(cache_key_tag=""):
         yield
 
 
