@@ -1,6 +1,6 @@
 """How far the estimate of a cell's memory is off: beside what torch's allocator and the device held at their most.
 
-    python benchmarks/vram.py docs/results/*/
+    python benchmarks/vram.py docs/results/20*/
 
 Nothing is measured here. Of each cell that ended ok on a GPU, at full scale, it takes the newest of the runs' results,
 and prints a Markdown table.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
-RUNS = ("2026-11-28-h200-docs-sd", "2026-11-28-h200-docs-if")
+RUNS = ("2026-11-28-h200-docs-sd", "2026-11-28-h200-docs-controlnet-b16", "2026-11-28-h200-docs-if")
 
 
 def _rows(text: str) -> list[str]:
