@@ -2,12 +2,16 @@
 
     python benchmarks/overhead.py --mode no-compile --mode compile -o overhead.json
     python benchmarks/overhead.py --mode compile --batch-size 16 --kind sampled-10 --kind sampled-100
+    python benchmarks/overhead.py --mode no-compile --kind script-in-turns --steps 20
     python benchmarks/overhead.py --scale tiny --device cpu --seconds 30
 
 The kinds of call, each compared with ``timed``, the call under sdtui's timing with its events sent to another process:
 
 - ``plain``: the same pipeline with a tqdm bar; plain over timed seconds, so 0.99 means that the timing costs 1 %.
 - ``script``: what ``sdtui script`` prints for the cell, run as it stands, with its own pipeline; likewise.
+- ``script-in-turns``: the same, but both calls are made at once, a step of the one and a step of the other by turns
+  (`turns.py`): for a GPU's host that changes its pace within a call. It goes alone, and without ``compile``, whose CUDA
+  graphs belong to a thread.
 - ``sampled-HZ``: timed, while another process samples telemetry as a supervisor does, at that rate (at other times it
   stands still); its it/s over that of timed.
 
@@ -20,7 +24,7 @@ CPU time of the calling thread. Rounds are added until the 95 % bootstrap interv
 
     python benchmarks/overhead.py --join one.json two.json -o overhead.json
 
-measures nothing and says what the rounds of several sittings together give.
+measures nothing and says what the rounds of several sittings together give, of other devices too.
 """
 
 from __future__ import annotations
@@ -45,6 +49,7 @@ import pipelines
 import torch
 from overhead_rounds import Round, Took, findings, joined, read, refuse_others, resolved, rounds_of
 from tqdm import tqdm
+from turns import Turns
 
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
@@ -59,6 +64,7 @@ from sdtui.worker.timing import PipelineTimer, StepTime
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("plain", "script", "sampled-10")
+IN_TURNS = "script-in-turns"
 LOOK_EVERY = 5
 
 # Samples as the supervisor does, from a byte 1 on its standard input until a byte 0; ends with it.
@@ -91,8 +97,8 @@ class Bench:
         self.call = options.apply(cell.mode, stage, self.pipe).call
         self.clock = clock_for(device)
         self.arguments = lambda: arguments(cell, stage, device, dtype, {})
-        denoiser = getattr(self.pipe, stage.denoisers[0])
-        self.holders = [self.pipe.__dict__, self.pipe.vae.__dict__, denoiser._forward_pre_hooks]
+        self.denoiser: torch.nn.Module = getattr(self.pipe, stage.denoisers[0])
+        self.holders = [self.pipe.__dict__, self.pipe.vae.__dict__, self.denoiser._forward_pre_hooks]
         plain = [dict(holder) for holder in self.holders]
         self.timer = PipelineTimer(self.pipe, stage.denoisers[0], self.clock)
         self.update_us: list[float] = []
@@ -112,12 +118,13 @@ class Bench:
         """Makes one call under sdtui's timing, its events sent to another process."""
         self._restore(self.timed_state)
         loop_ms: list[float] = []
+        took = self.clocked_call(lambda: loop_ms.append(self.timed_call()))
+        return replace(took, loop_s=loop_ms[0] / 1000)
 
-        def call() -> None:
-            _, timing = self.timer.time(lambda: self.call(**self.arguments()), self._on_steps)
-            loop_ms.append(timing.loop_ms)
-
-        return replace(self.clocked_call(call), loop_s=loop_ms[0] / 1000)
+    def timed_call(self) -> float:
+        """Makes that call in the state in which it is; returns the milliseconds of its loop."""
+        _, timing = self.timer.time(lambda: self.call(**self.arguments()), self._on_steps)
+        return timing.loop_ms
 
     def clocked_call(self, call: Callable[[], Any]) -> Took:
         """Makes one call between two moments when the device is idle."""
@@ -159,6 +166,12 @@ class BareScript:
     def __call__(self) -> None:
         """Runs the body of the script's loop: one call of its pipeline."""
         exec(self._body, self._names)
+
+    @property
+    def denoiser(self) -> torch.nn.Module:
+        """The UNet of its pipeline."""
+        unet: torch.nn.Module = self._names["pipe"].unet
+        return unet
 
 
 class SamplingProcess:
@@ -214,6 +227,29 @@ def one_round(kinds: dict[str, Callable[[], Took]], order: Sequence[str]) -> Rou
     return {kind: Took.mean(forth[kind], back[kind]) for kind in order}
 
 
+def rounds_in_turns(bench: Bench, cell: Cell, device: str) -> Callable[[], Round]:
+    """Returns what makes a round of the bare script and the timed call by turns: twice, either beginning once."""
+    script = BareScript(cell, device)
+    turns = Turns([bench.denoiser, script.denoiser])
+
+    def ended(call: Callable[[], Any]) -> Callable[[], None]:
+        def to_its_end() -> None:
+            call()
+            bench.clock.wait()
+
+        return to_its_end
+
+    def one() -> Round:
+        made = []
+        for first in (0, 1):
+            bench.clock.wait()
+            made.append(turns.make([ended(bench.timed_call), ended(script)], first))
+        (timed, bare), (timed_again, bare_again) = made
+        return {"timed": Took.mean(timed, timed_again), IN_TURNS: Took.mean(bare, bare_again)}
+
+    return one
+
+
 def compare(
     cell: Cell, device: str, names: Sequence[str], seconds: float, limit: int, earlier: Sequence[Round] = ()
 ) -> Iterator[dict[str, Any]]:
@@ -228,17 +264,18 @@ def compare(
         earlier: Rounds of an earlier sitting, which count too.
     """
     bench = Bench(cell, device)
-    kinds = kinds_of(names, bench, cell, device)
-    for _ in range(2):
-        for call in kinds.values():
-            call()
+    if list(names) == [IN_TURNS]:
+        make_round = rounds_in_turns(bench, cell, device)
+    else:
+        kinds, chance = kinds_of(names, bench, cell, device), random.Random(1)
+        make_round = lambda: one_round(kinds, chance.sample(list(kinds), len(kinds)))  # noqa: E731
+    make_round()
     bench.update_us.clear()
-    chance = random.Random(1)
     rounds = list(earlier)
     deadline = time.monotonic() + seconds
     done = False
     while not done and len(rounds) < len(earlier) + limit and time.monotonic() < deadline:
-        rounds.append(one_round(kinds, chance.sample(list(kinds), len(kinds))))
+        rounds.append(make_round())
         if len(rounds) % LOOK_EVERY == 0:
             state = _state(cell, rounds, bench.update_us)
             done = resolved(state)
@@ -292,6 +329,8 @@ def _measure(chosen: argparse.Namespace) -> None:
     kinds = chosen.kind or KINDS
     # all of it before the first call, which may be an hour before the last
     cells = list(pipelines.cells(chosen))
+    if IN_TURNS in kinds and (len(kinds) > 1 or any(cell.mode.compile for cell in cells)):
+        raise UserError(f"--kind {IN_TURNS} goes alone, and with modes that do not compile")
     device = pipelines.device_name(chosen.device)
     earlier = [earlier_rounds(chosen.add, cell, kinds, device) if chosen.add else [] for cell in cells]
     results: list[dict[str, Any]] = []

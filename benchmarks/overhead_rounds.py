@@ -112,8 +112,10 @@ def refuse_others(path: Path, flag: str, result: dict[str, Any], now: tuple[str,
 def joined(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Yields for each cell one result of the rounds of all files, in their order.
 
+    Their devices may differ, and are named: each ratio is of one round, and so of one device.
+
     Raises:
-        UserError: Files cannot be read, or measured a cell on other devices, with another torch, or by other kinds.
+        UserError: Files cannot be read, or measured a cell with another torch, or by other kinds.
     """
     of_cell: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
@@ -121,15 +123,20 @@ def joined(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
             sittings = of_cell.setdefault(result["cell"], [])
             sittings.append(result)
             first = sittings[0]
-            refuse_others(path, "--join", result, (first["device"], first["torch"], list(first["ratios"])))
+            refuse_others(path, "--join", result, (result["device"], first["torch"], list(first["ratios"])))
     for cell, sittings in of_cell.items():
         counts = [each["rounds"] for each in sittings]
         host_us = float(np.average([each["host_us_per_step"] for each in sittings], weights=counts))
         yield {
-            **{key: sittings[0][key] for key in ("device", "torch", "steps")},
+            "device": ", ".join(dict.fromkeys(each["device"] for each in sittings)),
+            **{key: sittings[0][key] for key in ("torch", "steps")},
             "cell": cell,
             "sittings": [
-                {"rounds": each["rounds"], "medians": {kind: found["median"] for kind, found in each["ratios"].items()}}
+                {
+                    "device": each["device"],
+                    "rounds": each["rounds"],
+                    "medians": {kind: found["median"] for kind, found in each["ratios"].items()},
+                }
                 for each in sittings
             ],
             "host_us_per_step": round(host_us, 1),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from argparse import Namespace
 
 import overhead as program
 import pipelines
 import pytest
 import torch
+from turns import Turns
 
 from sdtui.model.errors import UserError
 
@@ -83,8 +85,8 @@ def test_sittings_are_joined_round_by_round(monkeypatch, capsys, cell, earlier, 
     assert found["samples"] == alone[0]["samples"] + alone[1]["samples"]
     assert (found["cell"], found["device"], found["steps"], found["rounds"]) == (cell.id, "CPU", 3, 4)
     assert found["sittings"] == [
-        {"rounds": 3, "medians": {"plain": 0.99}},
-        {"rounds": 1, "medians": {"plain": 0.96}},
+        {"device": "CPU", "rounds": 3, "medians": {"plain": 0.99}},
+        {"device": "CPU", "rounds": 1, "medians": {"plain": 0.96}},
     ]
     assert found["ratios"]["plain"]["median"] == 0.99
     assert found["ratios"]["plain"]["interval"][0] < 0.99
@@ -97,9 +99,68 @@ def test_joined_rounds_can_be_gone_on_from(monkeypatch, cell, earlier, slower, t
     assert program.earlier_rounds(tmp_path / "joined.json", cell, ["plain"], "CPU")[:3] == ROUNDS
 
 
-def test_sittings_on_other_devices_are_not_joined(monkeypatch, capsys, cell, earlier, tmp_path):
+def test_sittings_on_several_devices_are_joined_and_named(monkeypatch, cell, earlier, tmp_path):
     other = written(tmp_path / "other.json", cell, ROUNDS, [1.0], "NVIDIA H100 80GB HBM3")
+    join(monkeypatch, earlier, other, "-o", tmp_path / "joined.json")
+    (found,) = json.loads((tmp_path / "joined.json").read_text())
+    assert (found["device"], found["rounds"]) == ("CPU, NVIDIA H100 80GB HBM3", 6)
+    assert [each["device"] for each in found["sittings"]] == ["CPU", "NVIDIA H100 80GB HBM3"]
+
+
+def test_sittings_with_another_torch_are_not_joined(monkeypatch, capsys, cell, earlier, tmp_path):
+    (found,) = json.loads(earlier.read_text())
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps([found | {"torch": "1.13"}]))
     with pytest.raises(SystemExit) as ended:
         join(monkeypatch, earlier, other)
     assert ended.value.code == 2
     assert f"other.json: its rounds of {cell.id} are of" in capsys.readouterr().err
+
+
+def test_calls_by_turns_are_made_whole_and_clocked_apart(cell, tmp_path):
+    state = list(program.compare(cell, "cpu", [program.IN_TURNS], 60, 2))[-1]
+    assert state["rounds"] == 2
+    for sample in state["samples"]:
+        timed, bare = sample["timed"][0], sample[program.IN_TURNS][0]
+        assert 0.5 < bare / timed < 2
+
+
+class Denoiser(torch.nn.Module):
+    def forward(self, what, into):
+        into.append(what)
+
+
+def test_turns_alternate_until_one_is_over():
+    denoisers, order = [Denoiser(), Denoiser()], []
+
+    def call(number, steps, seconds):
+        for _ in range(steps):
+            denoisers[number](number, order)
+            time.sleep(seconds)
+
+    turns = Turns(denoisers)
+    slow, fast = turns.make([lambda: call(0, 3, 0.05), lambda: call(1, 5, 0.005)], first=1)
+    assert order == [1, 0, 1, 0, 1, 0, 1, 1]
+    assert 0.15 <= slow.seconds < 0.2
+    assert 0.025 <= fast.seconds < 0.07
+    assert slow.cpu_s < 0.05
+
+
+def test_what_a_turn_raises_is_raised():
+    def fail():
+        denoisers[0](0, [])
+        raise ValueError("a fault")
+
+    denoisers = [Denoiser(), Denoiser()]
+    other = []
+    with pytest.raises(ValueError, match="a fault"):
+        Turns(denoisers).make([fail, lambda: denoisers[1](1, other)], first=0)
+    assert other == [1]
+
+
+def test_turns_go_alone(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["overhead.py", "--kind", "plain", "--kind", program.IN_TURNS, "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 2
+    assert "--kind script-in-turns goes alone" in capsys.readouterr().err
