@@ -76,7 +76,8 @@ def _dtype(mode: Mode) -> Iterator[OptionCalls]:
 def _option(mode: Mode, option: str, uses: Uses) -> Iterator[str]:
     first = next(iter(uses.values()))
     yield "  " + _heading(mode, option) + (", optional" if first.optional else "")
-    yield from textwrap.wrap(first.words, _WIDTH, initial_indent="    ", subsequent_indent="    ")
+    words = first.words + ("; needs a GPU" if first.needs_gpu else "")
+    yield from textwrap.wrap(words, _WIDTH, initial_indent="    ", subsequent_indent="    ")
     taken = [use for use in uses.values() if not use.refusal]
     for line in dict.fromkeys(line + ("  *" if use.modules else "") for use in taken for line in use.code):
         yield f"      {line}"
@@ -91,4 +92,8 @@ def _option(mode: Mode, option: str, uses: Uses) -> Iterator[str]:
 
 
 def _heading(mode: Mode, option: str) -> str:
-    return option if option == "compile" else write_toml({option: getattr(mode, option)}).strip()
+    return (
+        option
+        if option.startswith("compile") and option != "compile_vae"
+        else write_toml({option: getattr(mode, option)}).strip()
+    )

@@ -33,6 +33,7 @@ class OptionCalls:
         modules: Of the worker, whose definitions ``code`` uses.
         imports: That ``code`` needs beside torch and diffusers.
         refusal: Why the pipeline cannot take it; empty where it can.
+        needs_gpu: Whether a CPU cannot take it.
         optional: Whether it is left out then; else the cell ends as unsupported.
     """
 
@@ -42,6 +43,7 @@ class OptionCalls:
     modules: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     refusal: str = ""
+    needs_gpu: bool = False
     optional: bool = False
 
     @property
@@ -54,18 +56,18 @@ def of_process(mode: Mode) -> Iterator[OptionCalls]:
     """Yields the options that belong to the process."""
     if mode.tf32 is not None:
         lines = (f"torch.backends.{part}.allow_tf32 = {mode.tf32}" for part in ("cuda.matmul", "cudnn"))
-        yield OptionCalls(
-            "tf32", "whether float32 matrices and convolutions are multiplied as TF32; needs a GPU", tuple(lines)
-        )
+        words = "whether float32 matrices and convolutions are multiplied as TF32"
+        yield OptionCalls("tf32", words, tuple(lines), needs_gpu=True)
     if mode.cudnn_benchmark is not None:
-        words = "whether cuDNN times its algorithms for each convolution's shape, and keeps the fastest; needs a GPU"
-        yield OptionCalls("cudnn_benchmark", words, (f"torch.backends.cudnn.benchmark = {mode.cudnn_benchmark}",))
+        line = f"torch.backends.cudnn.benchmark = {mode.cudnn_benchmark}"
+        words = "whether cuDNN times its algorithms for each convolution's shape, and keeps the fastest"
+        yield OptionCalls("cudnn_benchmark", words, (line,), needs_gpu=True)
     if mode.sdpa_backends is not None:
         yield _sdpa(mode.sdpa_backends)
     if mode.compile and mode.compile.options.get("freezing"):
         words = "torch.compile's tracer reads Inductor's freezing from here alone: weights become part of the kernels"
         line = "torch._inductor.config.freezing = True"
-        yield OptionCalls("compile", words, (line,), imports=("import torch._inductor",))
+        yield OptionCalls("compile.options.freezing", words, (line,), imports=("import torch._inductor",))
 
 
 def of_stage(mode: Mode, stage: Stage, pipe: str) -> Iterator[OptionCalls]:
@@ -101,7 +103,7 @@ def _sdpa(backends: tuple[SdpaBackend, ...]) -> OptionCalls:
     names = ", ".join(f"SDPBackend.{_SDPA[name]}" for name in backends)
     return OptionCalls(
         "sdpa_backends",
-        "scaled dot-product attention takes the first of these that can do a head's size, and no other; needs a GPU",
+        "scaled dot-product attention takes the first of these that can do a head's size, and no other",
         (
             "attention = contextlib.ExitStack()",
             f"attention.enter_context(sdpa_kernel([{names}], set_priority=True))",
@@ -109,6 +111,7 @@ def _sdpa(backends: tuple[SdpaBackend, ...]) -> OptionCalls:
             f"    torch.compiler.config.cache_key_tag = 'sdpa: {', '.join(backends)}'",
         ),
         imports=("import contextlib", "from torch.nn.attention import SDPBackend, sdpa_kernel"),
+        needs_gpu=True,
     )
 
 
@@ -198,9 +201,10 @@ def _step_graphs(mode: Mode, stage: Stage, pipe: str, precomputed: bool) -> Opti
     return OptionCalls(
         "step_graphs",
         "each step of the pipeline's own loop is captured as one CUDA graph, from its first denoiser to the end of "
-        "its scheduler's step, in the call after a warm-up, and replayed from then on; needs a GPU",
+        "its scheduler's step, in the call after a warm-up, and replayed from then on",
         (f"{pipe} = StepGraphs({pipe}, ({names}), CudaGraphs(){more})",),
         modules=("conditioning", "graphs", "step_graphs"),
+        needs_gpu=True,
         refusal="it cannot capture torch.compile's own CUDA graphs"
         if mode.compile and mode.compile.uses_cuda_graphs
         else "",

@@ -53,6 +53,8 @@ def apply_global(mode: Mode, device: str) -> None:
         UnsupportedError: The device cannot take one.
     """
     on_gpu = device.startswith("cuda")
+    if mode.step_graphs and not on_gpu:
+        raise UnsupportedError("step_graphs needs a CUDA device")
     if mode.tf32 is not None:
         if not on_gpu:
             raise UnsupportedError("tf32 needs a CUDA device")
@@ -64,8 +66,6 @@ def apply_global(mode: Mode, device: str) -> None:
         torch.backends.cudnn.benchmark = mode.cudnn_benchmark
     if mode.sdpa_backends is not None:
         _choose_sdpa(mode.sdpa_backends, on_gpu)
-    if mode.step_graphs and not on_gpu:
-        raise UnsupportedError("step_graphs needs a CUDA device")
     if mode.step_graphs and mode.compile and mode.compile.uses_cuda_graphs:
         raise UnsupportedError("step_graphs cannot capture torch.compile's own CUDA graphs")
     if mode.compile and mode.compile.options.get("freezing"):

@@ -48,7 +48,8 @@ def test_what_is_certain_to_be_refused_is_left_out_with_the_reason() -> None:
         "fast": "step_graphs needs a CUDA device",
     }
     on_gpu = candidates(catalog, "if", True, WITH_XFORMERS)
-    assert on_gpu.left_out["tiles"] == "vae_tiling: stage I has no VAE"
+    assert on_gpu.left_out["tiles"] == "vae_tiling: stage I: it has no VAE"
+    assert on_gpu.left_out["compile-channels-last"].startswith("fuse_qkv: stage I: unet has added projections")
     assert "maybe" in on_gpu.modes
 
 
