@@ -1,7 +1,7 @@
 """What each option of the mode fast is worth: sd-txt2img, a rung at a time, all in one process, interleaved.
 
     python benchmarks/ladder.py --batch-size 1 --seconds 540 -o ladder-b1.json
-    python benchmarks/ladder.py --modes no-compile,compile,graphs-cudnn,inductor-freezing -o freezing.json
+    python benchmarks/ladder.py --modes no-compile,compile,graphs-precompute,inductor-freezing -o freezing.json
     python benchmarks/ladder.py --scale tiny --device cpu --modes no-compile,channels-last --seconds 20
 
 A rung is a mode: those of the catalog, and those of ``RUNGS``, which a person could have written into a plan. One after
@@ -35,14 +35,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import pipelines
 import torch
 from overhead_rounds import interval
-from torch.nn import attention
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
+from sdtui.worker.attention import first_attention
 from sdtui.worker.reasons import one_line
 from sdtui.worker.timing import StepTime
 
-BASE, RECIPE, TOP = "no-compile", "compile", "graphs-cudnn"
+BASE, RECIPE, TOP = "no-compile", "compile", "graphs-precompute"
 
 
 def _inductor(**options: Any) -> dict[str, Any]:
@@ -53,8 +54,8 @@ RUNGS: dict[str, dict[str, Any]] = {
     "graphs": {"step_graphs": True, "compile": {"backend": "inductor", "fullgraph": True}},
     "graphs-channels-last": {"extends": "graphs", "memory_format": "channels_last"},
     "graphs-fused": {"extends": "graphs-channels-last", "fuse_qkv": True},
-    "graphs-precompute": {"extends": "graphs-fused", "precompute": True},
-    TOP: {"extends": "graphs-precompute", "sdpa_backends": ["cudnn", "flash", "efficient", "math"]},
+    TOP: {"extends": "graphs-fused", "precompute": True},
+    "sdpa-cudnn": {"extends": TOP, "sdpa_backends": ["cudnn", "flash", "efficient"]},
     "sdpa-flash": {"extends": TOP, "sdpa_backends": ["flash"]},
     "sdpa-efficient": {"extends": TOP, "sdpa_backends": ["efficient"]},
     "cudnn-benchmark": {"extends": TOP, "cudnn_benchmark": True},
@@ -72,9 +73,11 @@ RUNGS: dict[str, dict[str, Any]] = {
 }
 """Modes by name, as their tables are written; the slowest to compile last. ``fast`` is `TOP` and a compiled VAE."""
 
-LADDER = (BASE, RECIPE, *list(RUNGS)[:5], "fast", *list(RUNGS)[5:])
+LADDER = (BASE, RECIPE, *list(RUNGS)[:4], "fast", *list(RUNGS)[4:])
 COMPILED_AT_ONCE = 64
 """Compiled forms of one UNet class that torch may keep: each rung has its own, and torch's limit is 8."""
+FEWEST_CALLS = 6
+"""Of fewer, a bootstrap interval of the median would cover it in less than 92 of 100 cases."""
 ROUNDS_PER_RUNG = 2
 """Made as soon as a rung is there, with all before it."""
 
@@ -172,8 +175,10 @@ def _finding(rung: Rung, rounds: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 def _median(values: Sequence[float]) -> dict[str, Any] | None:
-    """Returns a median with its interval; ``None`` of nothing."""
-    return {"median": statistics.median(values), "interval": interval(values)} if values else None
+    """Returns a median with its interval, which fewer than `FEWEST_CALLS` do not give; ``None`` of nothing."""
+    if not values:
+        return None
+    return {"median": statistics.median(values), "interval": interval(values) if len(values) >= FEWEST_CALLS else None}
 
 
 def climb(cells: Iterable[Cell], device: str, seconds: float, chance: random.Random) -> Iterator[Ladder]:
@@ -191,7 +196,7 @@ def climb(cells: Iterable[Cell], device: str, seconds: float, chance: random.Ran
     for cell in cells:
         if time.monotonic() > deadline:
             return
-        with _own_process():
+        with _own_process(device):
             ladder.add(Rung(cell.slot.mode, cell.id), lambda cell=cell: built(cell, device))  # type: ignore[misc]
         yield ladder
         for _ in range(ROUNDS_PER_RUNG):
@@ -216,12 +221,13 @@ def built(cell: Cell, device: str) -> Call:
 
 
 @contextlib.contextmanager
-def _own_process() -> Iterator[None]:
+def _own_process(device: str) -> Iterator[None]:
     """Takes back what a rung set for the process: what it has compiled and captured stays as it was."""
+    first_attention(device)
     benchmark = torch.backends.cudnn.benchmark
-    any_order = [attention.SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
+    own_order = [SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
     with (
-        attention.sdpa_kernel(any_order, set_priority=True),
+        sdpa_kernel(own_order, set_priority=True),
         torch._inductor.config.patch(freezing=torch._inductor.config.freezing),
         torch.compiler.config.patch(cache_key_tag=torch.compiler.config.cache_key_tag),
     ):
@@ -287,8 +293,9 @@ def _write(chosen: argparse.Namespace, ladder: Ladder) -> None:
 def _line(found: dict[str, Any]) -> str:
     if found["step_ms"] is None:
         return f"{found['mode']:<28} {found['reason'] or 'was not called'}"
-    low, high = found["step_ms"]["interval"]
-    words = [f"{found['mode']:<28} {found['step_ms']['median']:8.3f} ms a step ({low:.3f} to {high:.3f})"]
+    words = [f"{found['mode']:<28} {found['step_ms']['median']:8.3f} ms a step"]
+    if ends := found["step_ms"]["interval"]:
+        words[0] += f" ({ends[0]:.3f} to {ends[1]:.3f})"
     if found["faster_than_compile"]:
         words.append(f"{found['faster_than_compile']['median']:.3f} times as fast as compile")
     if found["relative_l2"] is not None:

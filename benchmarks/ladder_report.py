@@ -54,7 +54,8 @@ def rows(ladder: dict[str, Any]) -> Iterator[Sequence[str]]:
 def _figures(found: dict[str, Any] | None, form: str) -> tuple[str, str]:
     if found is None:
         return "–", "–"
-    return form.format(found["median"]), " to ".join(form.format(end) for end in found["interval"])
+    ends = " to ".join(form.format(end) for end in found["interval"] or ())
+    return form.format(found["median"]), ends or "–"
 
 
 def chart(ladders: Sequence[dict[str, Any]]) -> Chart:
@@ -79,12 +80,13 @@ def chart(ladders: Sequence[dict[str, Any]]) -> Chart:
 
 def _draw(canvas: Canvas, layout: RowLayout, rungs: Sequence[dict[str, Any]]) -> None:
     axes = layout.axes(canvas, 0, _LABELS)
-    axes.set_xlim(0, max(rung["step_ms"]["interval"][1] for rung in rungs))
-    for y, rung in zip(layout.positions, rungs, strict=True):
+    extents = [rung["step_ms"]["interval"] or [rung["step_ms"]["median"]] for rung in rungs]
+    axes.set_xlim(0, max(map(max, extents)))
+    for y, rung, ends in zip(layout.positions, rungs, extents, strict=True):
         colour = style.BASELINE if rung["mode"] in BASELINES else style.SERIES[0]
-        median, ends = rung["step_ms"]["median"], rung["step_ms"]["interval"]
+        median = rung["step_ms"]["median"]
         axes.plot([0, median], [y, y], color=style.GRID, linewidth=3, zorder=1)
-        axes.plot(ends, [y, y], color=colour, linewidth=1.4, clip_on=False, zorder=2)
+        axes.plot(ends, [y] * len(ends), color=colour, linewidth=1.4, clip_on=False, zorder=2)
         axes.plot([median], [y], "o", color=colour, markersize=5, clip_on=False, zorder=3)
         axes.annotate(
             f"{median:.2f}",
@@ -110,6 +112,8 @@ def main() -> None:
     for ladder in ladders:
         print(f"### {title(ladder)}\n")
         print("\n".join(text.table_lines(HEADER, list(rows(ladder)))) + "\n")
+    if chosen.chart and not any(rung["step_ms"] for ladder in ladders for rung in ladder["rungs"]):
+        parser.error("--chart: no rung has a figure")
     if chosen.chart:
         chosen.chart.write_text(svg(chart(ladders)), encoding="utf-8")
 

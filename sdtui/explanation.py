@@ -44,7 +44,8 @@ def explain(mode: str, pipeline: str | None, catalog: Catalog) -> str:
     lines = [*textwrap.wrap(title, _WIDTH), "", f"Applied{to} in this order:"]
     for option, uses in applied.items():
         lines += ["", *_option(chosen, option, uses)]
-    marked = [place for uses in applied.values() for (place, _), use in uses.items() if use.modules and not use.refusal]
+    taken = [(place, use) for uses in applied.values() for (place, _), use in uses.items() if not use.refusal]
+    marked = [place or pipelines[0] for place, use in taken if use.modules]
     if marked:
         lines += ["", f"* 'sdtui script {marked[0].split()[0]}.{mode}' prints the definitions."]
     return "\n".join(lines)
@@ -92,8 +93,6 @@ def _option(mode: Mode, option: str, uses: Uses) -> Iterator[str]:
 
 
 def _heading(mode: Mode, option: str) -> str:
-    return (
-        option
-        if option.startswith("compile") and option != "compile_vae"
-        else write_toml({option: getattr(mode, option)}).strip()
-    )
+    """Returns a key with its value, or the name of what is no key of one value."""
+    value = getattr(mode, option, None)
+    return write_toml({option: value}).strip() if isinstance(value, (bool, str, tuple)) else option

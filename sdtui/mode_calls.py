@@ -9,17 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sdtui.model.cell import AttentionProcessor, CompileOptions, Component, Mode, SdpaBackend, Stage
+from sdtui.model.cell import AttentionProcessor, CompileOptions, Component, Mode, Stage
 
 _ADDED = "SimpleCrossAttn"
 """What the names of blocks begin with whose attention has added projections of keys and values."""
-
-_SDPA: dict[SdpaBackend, str] = {
-    "cudnn": "CUDNN_ATTENTION",
-    "efficient": "EFFICIENT_ATTENTION",
-    "flash": "FLASH_ATTENTION",
-    "math": "MATH",
-}
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,9 @@ def of_process(mode: Mode) -> Iterator[OptionCalls]:
         words = "whether cuDNN times its algorithms for each convolution's shape, and keeps the fastest"
         yield OptionCalls("cudnn_benchmark", words, (line,), needs_gpu=True)
     if mode.sdpa_backends is not None:
-        yield _sdpa(mode.sdpa_backends)
+        words = "scaled dot-product attention takes the first of these that can do what it is given, and no other"
+        code = f"choose_sdpa({mode.sdpa_backends!r}, DEVICE)"
+        yield OptionCalls("sdpa_backends", words, (code,), modules=("attention",), needs_gpu=True)
     if mode.compile and mode.compile.options.get("freezing"):
         words = "torch.compile's tracer reads Inductor's freezing from here alone: weights become part of the kernels"
         line = "torch._inductor.config.freezing = True"
@@ -97,22 +92,6 @@ def of_stage(mode: Mode, stage: Stage, pipe: str) -> Iterator[OptionCalls]:
         yield _compile_vae(mode, pipe, no_vae)
     if mode.step_graphs:
         yield _step_graphs(mode, stage, pipe, bool(precompute and not precompute.refusal))
-
-
-def _sdpa(backends: tuple[SdpaBackend, ...]) -> OptionCalls:
-    names = ", ".join(f"SDPBackend.{_SDPA[name]}" for name in backends)
-    return OptionCalls(
-        "sdpa_backends",
-        "scaled dot-product attention takes the first of these that can do a head's size, and no other",
-        (
-            "attention = contextlib.ExitStack()",
-            f"attention.enter_context(sdpa_kernel([{names}], set_priority=True))",
-            'if hasattr(torch.compiler, "config"):  # else the cache takes what is compiled with other choices',
-            f"    torch.compiler.config.cache_key_tag = 'sdpa: {', '.join(backends)}'",
-        ),
-        imports=("import contextlib", "from torch.nn.attention import SDPBackend, sdpa_kernel"),
-        needs_gpu=True,
-    )
 
 
 def _of_denoiser(mode: Mode, stage: Stage, name: str, denoiser: str) -> Iterator[OptionCalls]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,23 +9,13 @@ from typing import Any
 
 import torch
 from diffusers.models import attention_processor as processors
-from torch.nn import attention
 
 from sdtui.model.cell import LeftOut, Mode, SdpaBackend, Stage
-from sdtui.worker import quantization
+from sdtui.worker import attention, quantization
 from sdtui.worker.conditioning import Conditioning
 from sdtui.worker.fused_projections import fuse_qkv
 from sdtui.worker.graphs import CudaGraphs, Graph
 from sdtui.worker.step_graphs import StepGraphs
-
-_SDPA = {
-    "cudnn": "CUDNN_ATTENTION",
-    "efficient": "EFFICIENT_ATTENTION",
-    "flash": "FLASH_ATTENTION",
-    "math": "MATH",
-}
-_OF_THE_PROCESS = contextlib.ExitStack()
-"""What `apply_global` enters, and never leaves."""
 
 
 class UnsupportedError(Exception):
@@ -65,23 +54,20 @@ def apply_global(mode: Mode, device: str) -> None:
             raise UnsupportedError("cudnn_benchmark needs a CUDA device")
         torch.backends.cudnn.benchmark = mode.cudnn_benchmark
     if mode.sdpa_backends is not None:
-        _choose_sdpa(mode.sdpa_backends, on_gpu)
+        _choose_sdpa(mode.sdpa_backends, device)
     if mode.step_graphs and mode.compile and mode.compile.uses_cuda_graphs:
         raise UnsupportedError("step_graphs cannot capture torch.compile's own CUDA graphs")
     if mode.compile and mode.compile.options.get("freezing"):
         torch._inductor.config.freezing = True
 
 
-def _choose_sdpa(backends: Sequence[SdpaBackend], on_gpu: bool) -> None:
-    if not on_gpu:
+def _choose_sdpa(backends: Sequence[SdpaBackend], device: str) -> None:
+    if not device.startswith("cuda"):
         raise UnsupportedError("sdpa_backends needs a CUDA device")
     try:
-        chosen = [getattr(attention.SDPBackend, _SDPA[name]) for name in backends]
-        _OF_THE_PROCESS.enter_context(attention.sdpa_kernel(chosen, set_priority=True))
-    except (AttributeError, TypeError) as error:
-        raise UnsupportedError(f"torch {torch.__version__} cannot choose among SDPA backends: {error}") from error
-    if hasattr(torch.compiler, "config"):  # else what is compiled with one choice is taken from the cache for another
-        torch.compiler.config.cache_key_tag = f"sdpa: {', '.join(backends)}"
+        attention.choose_sdpa(backends, device)
+    except ValueError as error:
+        raise UnsupportedError(str(error)) from error
 
 
 def apply(mode: Mode, stage: Stage, pipe: Any, new_graph: Callable[[], Graph] | None = None) -> Applied:

@@ -10,7 +10,8 @@ import pytest
 
 
 def rung(mode, median=None, reason="", calls=0):
-    figure = None if median is None else {"median": median, "interval": [median - 0.5, median + 0.5]}
+    ends = [median - 0.5, median + 0.5] if calls > 2 else None
+    figure = None if median is None else {"median": median, "interval": ends}
     ratio = None if median is None else {"median": 10 / median, "interval": [1.5, 2.5]}
     distance = None if mode == "no-compile" or median is None else 0.00204
     return {
@@ -48,7 +49,7 @@ def test_a_table_has_every_rung(monkeypatch, capsys, ladder):
     assert said[0] == "### NVIDIA H200, torch 2.11.0, batch size 1"
     assert said[4:] == [
         "| no-compile | 20.000 | 19.500 to 20.500 | 0.50 | 1.50 to 2.50 | – | 4 | 61 |",
-        "| fast | 5.000 | 4.500 to 5.500 | 2.00 | 1.50 to 2.50 | 0.0020 | 2 | 61 |",
+        "| fast | 5.000 | – | 2.00 | 1.50 to 2.50 | 0.0020 | 2 | 61 |",
         "| fp8: OutOfMemoryError: a \\| b | – | – | – | – | – | 0 | – |",
         "",
     ]
@@ -60,6 +61,14 @@ def test_the_chart_has_every_rung_with_a_figure(monkeypatch, ladder, tmp_path):
     assert ">no-compile<" in drawn
     assert ">5.00<" in drawn
     assert "fp8" not in drawn
+
+
+def test_no_chart_is_drawn_of_nothing(monkeypatch, capsys, ladder, tmp_path):
+    found = json.loads(ladder.read_text())
+    ladder.write_text(json.dumps(found | {"rungs": found["rungs"][2:]}))
+    with pytest.raises(SystemExit):
+        run(monkeypatch, ladder, "--chart", tmp_path / "ladder.svg")
+    assert "no rung has a figure" in capsys.readouterr().err
 
 
 def test_a_file_that_cannot_be_read_is_named(monkeypatch, capsys, tmp_path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from argparse import Namespace
+from typing import ClassVar
 
 import overhead as program
 import pipelines
@@ -117,12 +117,28 @@ def test_sittings_with_another_torch_are_not_joined(monkeypatch, capsys, cell, e
     assert f"other.json: its rounds of {cell.id} are of" in capsys.readouterr().err
 
 
-def test_calls_by_turns_are_made_whole_and_clocked_apart(cell, tmp_path):
+def test_pipelines_go_step_by_step_by_turns(cell, monkeypatch):
+    monkeypatch.setattr(program, "Turns", Noting)
     state = list(program.compare(cell, "cpu", [program.IN_TURNS], 60, 2))[-1]
     assert state["rounds"] == 2
-    for sample in state["samples"]:
-        timed, bare = sample["timed"][0], sample[program.IN_TURNS][0]
-        assert 0.5 < bare / timed < 2
+    assert all(sample[kind][0] > 0 for sample in state["samples"] for kind in ("timed", program.IN_TURNS))
+    (noting,) = Noting.made
+    evaluations = len(noting.order) // 2 // (2 * 3)  # of each of two calls; a round before those that count
+    assert noting.order[: 2 * evaluations] == [0, 1] * evaluations
+    assert noting.order[2 * evaluations :][: 2 * evaluations] == [1, 0] * evaluations
+
+
+class Noting(Turns):
+    """Notes whose denoiser is called."""
+
+    made: ClassVar[list[Noting]] = []
+
+    def __init__(self, denoisers):
+        self.order = []
+        for number, denoiser in enumerate(denoisers):
+            denoiser.register_forward_hook(lambda *_, number=number: self.order.append(number))
+        super().__init__(denoisers)
+        self.made.append(self)
 
 
 class Denoiser(torch.nn.Module):
@@ -130,20 +146,21 @@ class Denoiser(torch.nn.Module):
         into.append(what)
 
 
-def test_turns_alternate_until_one_is_over():
-    denoisers, order = [Denoiser(), Denoiser()], []
+def test_turns_alternate_until_one_is_over_and_only_ones_own_count():
+    denoisers, order, now = [Denoiser(), Denoiser()], [], [0.0]
 
     def call(number, steps, seconds):
         for _ in range(steps):
             denoisers[number](number, order)
-            time.sleep(seconds)
+            now[0] += seconds
 
-    turns = Turns(denoisers)
-    slow, fast = turns.make([lambda: call(0, 3, 0.05), lambda: call(1, 5, 0.005)], first=1)
+    turns = Turns(denoisers, lambda: now[0], lambda: now[0] / 2)
+    slow, fast = turns.make([lambda: call(0, 3, 100.0), lambda: call(1, 5, 1.0)], first=1)
     assert order == [1, 0, 1, 0, 1, 0, 1, 1]
-    assert 0.15 <= slow.seconds < 0.2
-    assert 0.025 <= fast.seconds < 0.07
-    assert slow.cpu_s < 0.05
+    assert (slow, fast) == (program.Took(300.0, 150.0), program.Took(5.0, 2.5))
+    order.clear()
+    assert turns.make([lambda: call(0, 1, 1.0), lambda: call(1, 1, 2.0)], first=0)[1].seconds == 2.0
+    assert order == [0, 1]
 
 
 def test_what_a_turn_raises_is_raised():

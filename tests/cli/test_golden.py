@@ -83,7 +83,7 @@ def test_modes_explain_knows_a_mode_of_ones_own(sdtui: Command) -> None:
     said = sdtui("modes", "explain", "mine", "--pipeline", "if")
     assert said.status == 0
     assert said.out.index("tf32 = true") < said.out.index('sdpa_backends = ["flash"]') < said.out.index("memory_format")
-    assert "sdpa_kernel([SDPBackend.FLASH_ATTENTION], set_priority=True)" in said.out
+    assert "choose_sdpa(('flash',), DEVICE)  *" in said.out
     assert "compile.options.freezing" in said.out
     assert "torch._inductor.config.freezing = True" in said.out
     assert "torch.compile of each denoiser" in said.out

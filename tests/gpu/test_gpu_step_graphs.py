@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from test_gpu import CATALOG, DEVICE, cell_of
-from torch.nn import attention
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sdtui import script_text
 from sdtui.check import LIMITS
 from sdtui.model.cell import CompileOptions, Mode
 from sdtui.worker import options
+from sdtui.worker.attention import first_attention
 from sdtui.worker.build import build
 from sdtui.worker.call import arguments
 
@@ -33,9 +34,10 @@ LIMIT = 6 * LIMITS["float16"].relative_l2
 @pytest.fixture(autouse=True)
 def _fresh():
     torch._dynamo.reset()
-    every = [attention.SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
+    first_attention(DEVICE)
+    own_order = [SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
     with (
-        attention.sdpa_kernel(every, set_priority=True),
+        sdpa_kernel(own_order, set_priority=True),
         torch.compiler.config.patch(cache_key_tag=""),
         torch._inductor.config.patch(freezing=False),
     ):
@@ -212,6 +214,18 @@ def test_its_script_runs_by_itself(tmp_path):
 def test_attention_of_a_chosen_backend_computes_the_same(backends):
     (pair,) = stages_of("sd-txt2img", dataclasses.replace(GRAPHS, sdpa_backends=backends))
     assert pair.apart() <= LIMIT
+
+
+def test_attention_is_chosen_in_the_order_of_the_mode_in_a_process_that_has_computed_none():
+    program = """
+import torch
+from sdtui.worker.attention import choose_sdpa
+choose_sdpa(("flash", "cudnn"), "cuda:0")
+head = torch.zeros(2, 8, 64, 64, device="cuda:0", dtype=torch.float16)
+print(torch._fused_sdp_choice(head, head, head))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) == int(SDPBackend.FLASH_ATTENTION)
 
 
 def test_inductor_that_freezes_weights_reads_what_was_precomputed():

@@ -79,7 +79,6 @@ def test_modes():
         step_graphs=True,
         precompute=True,
         compile_vae=True,
-        sdpa_backends=("cudnn", "flash", "efficient", "math"),
         optional=("fuse_qkv", "precompute", "compile_vae"),
     )
     assert CATALOG.modes["no-compile"].label == "no compile"

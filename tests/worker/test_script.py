@@ -21,7 +21,7 @@ from sdtui.catalog.plans import resolve_plan
 from sdtui.model.cell import CompileOptions, Mode
 from sdtui.model.errors import UserError
 from sdtui.model.events import CellQueued, Stamped, to_line
-from sdtui.worker import options
+from sdtui.worker import attention, options
 
 CELLS = {
     "sd-txt2img": cell_of("sd-txt2img", calls=2),
@@ -171,22 +171,21 @@ def test_script_says_what_its_pipeline_cannot_take():
 
 
 @pytest.mark.parametrize("wanted", [("flash", "math"), ("cudnn",), ("efficient", "cudnn", "flash")])
-def test_script_chooses_attention_as_the_worker_does(monkeypatch, wanted):
-    cell = dataclasses.replace(cell_of(), mode=Mode("mine", "mine", sdpa_backends=wanted))
-    text = script_text.write(cell, "cuda:0")
-    assert "from torch.nn.attention import SDPBackend, sdpa_kernel\n" in text
-    chosen, lines = [], re.findall(r"^attention .*\n(?:.*\n)*?    .*cache_key_tag.*$", text, re.MULTILINE)
+def test_attention_is_chosen_in_the_order_of_the_mode(wanted):
     with kept_attention():
-        given = {"contextlib": contextlib, "torch": torch, "SDPBackend": SDPBackend, "sdpa_kernel": sdpa_kernel}
-        exec("\n".join(lines), given)
-        chosen.append(attention_now())
-        given["attention"].close()
-        torch.compiler.config.cache_key_tag = ""
-        monkeypatch.setattr(options, "_OF_THE_PROCESS", contextlib.ExitStack())
-        options.apply_global(cell.mode, "cuda:0")
-        chosen.append(attention_now())
-    assert chosen[0] == chosen[1]
-    assert chosen[0] == (f"sdpa: {', '.join(wanted)}", *wanted)
+        attention.choose_sdpa(wanted, "cpu")
+        assert attention_now() == (f"sdpa: {', '.join(wanted)}", *wanted)
+    mode = Mode("mine", "mine", sdpa_backends=wanted)
+    text = script_text.write(dataclasses.replace(cell_of(), mode=mode), "cuda:0")
+    assert f"\nchoose_sdpa({wanted!r}, DEVICE)\n" in text
+    assert "\ndef choose_sdpa(" in text
+
+
+def test_a_torch_that_cannot_choose_attention_says_so(monkeypatch):
+    monkeypatch.setattr(torch.nn.attention, "sdpa_kernel", lambda backends: None)
+    mode = Mode("mine", "mine", sdpa_backends=("flash",))
+    with pytest.raises(options.UnsupportedError, match="cannot choose among SDPA backends in an order"):
+        options.apply_global(mode, "cuda:0")
 
 
 def attention_now():
@@ -204,7 +203,12 @@ def attention_now():
 @contextlib.contextmanager
 def kept_attention():
     every = [SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
-    with sdpa_kernel(every, set_priority=True), torch.compiler.config.patch(cache_key_tag=""):
+    with (
+        sdpa_kernel(every, set_priority=True),
+        torch.compiler.config.patch(cache_key_tag=""),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(attention, "_CHOSEN", contextlib.ExitStack())
         yield
 
 
