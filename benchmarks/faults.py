@@ -125,10 +125,11 @@ OTHER_SEED = "other seed (for scale, no fault)"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A stage with its pipeline."""
+    """A stage with its pipeline, and what calls that in its mode."""
 
     stage: Stage
     pipe: Any
+    call: Callable[..., Any]
     timer: PipelineTimer
 
 
@@ -144,8 +145,8 @@ class Bench:
 
     def _load(self, stage: Stage) -> Loaded:
         pipe = build(stage, self._cell.seed, self._device, self._dtype)
-        options.apply(self._cell.mode, stage, pipe)
-        return Loaded(stage, pipe, PipelineTimer(pipe, stage.denoisers[0], clock_for(self._device)))
+        call = options.apply(self._cell.mode, stage, pipe).call
+        return Loaded(stage, pipe, call, PipelineTimer(pipe, stage.denoisers[0], clock_for(self._device)))
 
     def write(self, folder: Path, name: str, steps: int, fault: Fault | None = None, seed: int | None = None) -> int:
         """Calls every stage, keeps the output as a worker does, under ``name``, and returns denoiser evaluations."""
@@ -157,7 +158,7 @@ class Bench:
             kwargs = arguments(cell, loaded.stage, self._device, self._dtype, images)
             kwargs |= {"num_inference_steps": steps, **fault.arguments}
             with _going_wrong(loaded, fault):
-                output, timing = loaded.timer.time(functools.partial(loaded.pipe, **kwargs), lambda _: None)
+                output, timing = loaded.timer.time(functools.partial(loaded.call, **kwargs), lambda _: None)
             images[loaded.stage.name] = output.images
             forwards += timing.forwards
         outputs.save(output.images, loaded.timer.final_latents, folder, name)

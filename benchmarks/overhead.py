@@ -301,7 +301,9 @@ def earlier_rounds(path: Path, cell: Cell, names: Sequence[str], device: str) ->
     found = next((each for each in read(path, "--add") if each["cell"] == cell.id), None)
     if found is None:
         return []
-    refuse_others(path, "--add", found, (device, torch.__version__, names))
+    if found["device"] != device:
+        raise UserError(f"--add {path}: its rounds of {found['cell']} are of {found['device']}, not of {device}")
+    refuse_others(path, "--add", found, (torch.__version__, names))
     return rounds_of(found)
 
 

@@ -101,10 +101,9 @@ def rounds_of(result: dict[str, Any]) -> list[Round]:
     return [{kind: Took(*took) for kind, took in sample.items()} for sample in result["samples"]]
 
 
-def refuse_others(path: Path, flag: str, result: dict[str, Any], now: tuple[str, str, Sequence[str]]) -> None:
-    """Raises a `UserError` where a file's rounds are of another device, another torch or other kinds than ``now``."""
-    was = (result["device"], result["torch"], sorted(result["ratios"]))
-    wanted = (*now[:2], sorted(now[2]))
+def refuse_others(path: Path, flag: str, result: dict[str, Any], now: tuple[str, Sequence[str]]) -> None:
+    """Raises a `UserError` where a file's rounds are of another torch or other kinds than ``now``."""
+    was, wanted = (result["torch"], sorted(result["ratios"])), (now[0], sorted(now[1]))
     if was != wanted:
         raise UserError(f"{flag} {path}: its rounds of {result['cell']} are of {was}, the others of {wanted}")
 
@@ -123,7 +122,7 @@ def joined(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
             sittings = of_cell.setdefault(result["cell"], [])
             sittings.append(result)
             first = sittings[0]
-            refuse_others(path, "--join", result, (result["device"], first["torch"], list(first["ratios"])))
+            refuse_others(path, "--join", result, (first["torch"], list(first["ratios"])))
     for cell, sittings in of_cell.items():
         counts = [each["rounds"] for each in sittings]
         host_us = float(np.average([each["host_us_per_step"] for each in sittings], weights=counts))
