@@ -28,6 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import pipelines
 import torch
 
 from sdtui.catalog.expand import expand
@@ -281,11 +282,12 @@ class Table:
                 yield from self._mode(name, cell)
 
     def _mode(self, name: str, cell: Cell) -> Iterator[Row]:
-        bench = Bench(cell, self._device)
-        if cell.mode.compile:
-            bench.write(self._folder, "warm-up", self._steps[0])
-        for steps in self._steps:
-            yield self._row(bench, steps, "rightful", name, cell.dtype)
+        with pipelines.own_process(self._device):
+            bench = Bench(cell, self._device)
+            if cell.mode.compile:
+                bench.write(self._folder, "warm-up", self._steps[0])
+            for steps in self._steps:
+                yield self._row(bench, steps, "rightful", name, cell.dtype)
 
     def _faults(self, dtype: Dtype) -> Iterator[Row]:
         bench = Bench(self._base, self._device, dtype)

@@ -35,11 +35,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import pipelines
 import torch
 from overhead_rounds import interval
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError
-from sdtui.worker.attention import first_attention
 from sdtui.worker.reasons import one_line
 from sdtui.worker.timing import StepTime
 
@@ -196,7 +194,7 @@ def climb(cells: Iterable[Cell], device: str, seconds: float, chance: random.Ran
     for cell in cells:
         if time.monotonic() > deadline:
             return
-        with _own_process(device):
+        with pipelines.own_process(device):
             ladder.add(Rung(cell.slot.mode, cell.id), lambda cell=cell: built(cell, device))  # type: ignore[misc]
         yield ladder
         for _ in range(ROUNDS_PER_RUNG):
@@ -218,23 +216,6 @@ def built(cell: Cell, device: str) -> Call:
         return [step.ms for step in times], loaded.timer.final_latents
 
     return call
-
-
-@contextlib.contextmanager
-def _own_process(device: str) -> Iterator[None]:
-    """Takes back what a rung set for the process: what it has compiled and captured stays as it was."""
-    first_attention(device)
-    benchmark = torch.backends.cudnn.benchmark
-    own_order = [SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
-    with (
-        sdpa_kernel(own_order, set_priority=True),
-        torch._inductor.config.patch(freezing=torch._inductor.config.freezing),
-        torch.compiler.config.patch(cache_key_tag=torch.compiler.config.cache_key_tag),
-    ):
-        try:
-            yield
-        finally:
-            torch.backends.cudnn.benchmark = benchmark
 
 
 def _keep_what_is_compiled() -> None:

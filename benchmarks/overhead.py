@@ -250,6 +250,7 @@ def rounds_in_turns(bench: Bench, cell: Cell, device: str) -> Callable[[], Round
     return one
 
 
+@pipelines.in_own_process
 def compare(
     cell: Cell, device: str, names: Sequence[str], seconds: float, limit: int, earlier: Sequence[Round] = ()
 ) -> Iterator[dict[str, Any]]:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
 from sdtui.model.cell import Cell
 from sdtui.worker import options
+from sdtui.worker.attention import first_attention
 from sdtui.worker.build import build
 from sdtui.worker.call import arguments
 from sdtui.worker.clock import Clock, clock_for
 from sdtui.worker.timing import PipelineTimer
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,39 @@ def load(cell: Cell, device: str) -> Loaded:
         return applied.call(**{**arguments(cell, stage, device, dtype, {}), **more})
 
     return Loaded(cell, pipe, denoiser, clock, timer, call)
+
+
+@contextlib.contextmanager
+def own_process(device: str) -> Iterator[None]:
+    """Takes back what a mode sets for its process: several can be built in one. What is compiled stays as it was."""
+    first_attention(device)
+    own_order = [SDPBackend(number) for number in torch._C._get_sdp_priority_order()]
+    flags = [(torch.backends.cuda.matmul, "allow_tf32"), (torch.backends.cudnn, "allow_tf32")]
+    flags.append((torch.backends.cudnn, "benchmark"))
+    before = [getattr(holder, name) for holder, name in flags]
+    with (
+        sdpa_kernel(own_order, set_priority=True),
+        torch._inductor.config.patch(freezing=torch._inductor.config.freezing),
+        torch.compiler.config.patch(cache_key_tag=torch.compiler.config.cache_key_tag),
+    ):
+        try:
+            yield
+        finally:
+            for (holder, name), value in zip(flags, before, strict=True):
+                setattr(holder, name, value)
+
+
+def in_own_process(
+    results: Callable[Concatenate[Cell, str, P], Iterator[T]],
+) -> Callable[Concatenate[Cell, str, P], Iterator[T]]:
+    """Has what yields the results of a cell on a device do so within `own_process`."""
+
+    @functools.wraps(results)
+    def within(cell: Cell, device: str, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        with own_process(device):
+            yield from results(cell, device, *args, **kwargs)
+
+    return within
 
 
 def device_name(device: str) -> str:

@@ -193,6 +193,7 @@ def trace_call(loaded: pipelines.Loaded, on_gpu: bool) -> tuple[list[float], lis
         return intervals, json.loads(path.read_bytes())["traceEvents"]
 
 
+@pipelines.in_own_process
 def measure(cell: Cell, device: str, calls: int) -> Iterator[dict[str, Any]]:
     """Alternates calls with and without the profiler; yields the state after each pair."""
     on_gpu = device.startswith("cuda")

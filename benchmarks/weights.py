@@ -136,6 +136,7 @@ class Bench:
         }
 
 
+@pipelines.in_own_process
 def measure(cell: Cell, device: str, kinds: Sequence[str], seconds: float) -> Iterator[dict[str, Any]]:
     """Adds rounds until every ratio is known well enough, or the time is over; yields the state after each."""
     series = GpuSeries(device)

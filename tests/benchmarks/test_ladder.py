@@ -11,11 +11,14 @@ from argparse import Namespace
 from types import SimpleNamespace
 
 import ladder as program
+import pipelines
 import pytest
 import torch
 import torch._inductor
 
+from sdtui.model.cell import CompileOptions, Mode
 from sdtui.model.errors import UserError
+from sdtui.worker import attention, options
 
 
 def chosen(modes, **changes):
@@ -125,3 +128,24 @@ def counted(write, into):
         write(chosen, ladder)
 
     return writing
+
+
+def test_what_a_mode_sets_for_its_process_is_taken_back():
+    mode = Mode("mine", "mine", sdpa_backends=("math",), compile=CompileOptions(options={"freezing": True}))
+
+    def state():
+        return (
+            torch._C._get_sdp_priority_order(),
+            torch.backends.cuda.flash_sdp_enabled(),
+            torch._inductor.config.freezing,
+            torch.compiler.config.cache_key_tag,
+            torch.backends.cudnn.benchmark,
+        )
+
+    before = state()
+    with pipelines.own_process("cpu"):
+        attention.choose_sdpa(mode.sdpa_backends, "cpu")
+        options.apply_global(dataclasses.replace(mode, sdpa_backends=None), "cpu")
+        torch.backends.cudnn.benchmark = True
+        assert not any(was == now for was, now in zip(before, state(), strict=True))
+    assert state() == before
