@@ -62,7 +62,7 @@ def of_process(mode: Mode) -> Iterator[OptionCalls]:
     if mode.compile and mode.compile.options.get("freezing"):
         words = "torch.compile's tracer reads Inductor's freezing from here alone: weights become part of the kernels"
         line = "torch._inductor.config.freezing = True"
-        yield OptionCalls("compile.options.freezing", words, (line,), imports=("import torch._inductor",))
+        yield OptionCalls("compile.options.freezing", words, (line,), imports=("import torch._inductor.config",))
 
 
 def of_stage(mode: Mode, stage: Stage, pipe: str) -> Iterator[OptionCalls]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def apply_global(mode: Mode, device: str) -> None:
     if mode.step_graphs and mode.compile and mode.compile.uses_cuda_graphs:
         raise UnsupportedError("step_graphs cannot capture torch.compile's own CUDA graphs")
     if mode.compile and mode.compile.options.get("freezing"):
-        torch._inductor.config.freezing = True
+        importlib.import_module("torch._inductor.config").freezing = True  # type: ignore[attr-defined]
 
 
 def _choose_sdpa(backends: Sequence[SdpaBackend], device: str) -> None:
