@@ -220,11 +220,17 @@ def kinds_of(names: Sequence[str], bench: Bench, cell: Cell, device: str) -> dic
     return kinds
 
 
-def one_round(kinds: dict[str, Callable[[], Took]], order: Sequence[str]) -> Round:
-    """Calls each kind in an order and in the reverse."""
-    forth = {kind: kinds[kind]() for kind in order}
-    back = {kind: kinds[kind]() for kind in reversed(order)}
-    return {kind: Took.mean(forth[kind], back[kind]) for kind in order}
+def rounds_by_call(names: Sequence[str], bench: Bench, cell: Cell, device: str) -> Callable[[], Round]:
+    """Returns what makes a round of whole calls of each kind, in random order and then in the reverse."""
+    kinds, chance = kinds_of(names, bench, cell, device), random.Random(1)
+
+    def one() -> Round:
+        order = chance.sample(list(kinds), len(kinds))
+        forth = {kind: kinds[kind]() for kind in order}
+        back = {kind: kinds[kind]() for kind in reversed(order)}
+        return {kind: Took.mean(forth[kind], back[kind]) for kind in order}
+
+    return one
 
 
 def rounds_in_turns(bench: Bench, cell: Cell, device: str) -> Callable[[], Round]:
@@ -265,11 +271,8 @@ def compare(
         earlier: Rounds of an earlier sitting, which count too.
     """
     bench = Bench(cell, device)
-    if list(names) == [IN_TURNS]:
-        make_round = rounds_in_turns(bench, cell, device)
-    else:
-        kinds, chance = kinds_of(names, bench, cell, device), random.Random(1)
-        make_round = lambda: one_round(kinds, chance.sample(list(kinds), len(kinds)))  # noqa: E731
+    in_turns = list(names) == [IN_TURNS]
+    make_round = rounds_in_turns(bench, cell, device) if in_turns else rounds_by_call(names, bench, cell, device)
     make_round()
     bench.update_us.clear()
     rounds = list(earlier)

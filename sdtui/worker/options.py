@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,9 @@ from sdtui.worker.conditioning import Conditioning
 from sdtui.worker.fused_projections import fuse_qkv
 from sdtui.worker.graphs import CudaGraphs, Graph
 from sdtui.worker.step_graphs import StepGraphs
+
+_ON_GPU = ("step_graphs", "tf32", "cudnn_benchmark", "sdpa_backends")
+"""Options that a CPU cannot take, whatever else than their default they say."""
 
 
 class UnsupportedError(Exception):
@@ -42,29 +44,25 @@ def apply_global(mode: Mode, device: str) -> None:
     Raises:
         UnsupportedError: The device cannot take one.
     """
-    on_gpu = device.startswith("cuda")
-    if mode.step_graphs and not on_gpu:
-        raise UnsupportedError("step_graphs needs a CUDA device")
+    asked = [option for option in _ON_GPU if getattr(mode, option) is not getattr(Mode, option)]
+    if asked and not device.startswith("cuda"):
+        raise UnsupportedError(f"{asked[0]} needs a CUDA device")
+    if mode.step_graphs and mode.compile and mode.compile.uses_cuda_graphs:
+        raise UnsupportedError("step_graphs cannot capture torch.compile's own CUDA graphs")
     if mode.tf32 is not None:
-        if not on_gpu:
-            raise UnsupportedError("tf32 needs a CUDA device")
         torch.backends.cuda.matmul.allow_tf32 = mode.tf32
         torch.backends.cudnn.allow_tf32 = mode.tf32
     if mode.cudnn_benchmark is not None:
-        if not on_gpu:
-            raise UnsupportedError("cudnn_benchmark needs a CUDA device")
         torch.backends.cudnn.benchmark = mode.cudnn_benchmark
     if mode.sdpa_backends is not None:
         _choose_sdpa(mode.sdpa_backends, device)
-    if mode.step_graphs and mode.compile and mode.compile.uses_cuda_graphs:
-        raise UnsupportedError("step_graphs cannot capture torch.compile's own CUDA graphs")
     if mode.compile and mode.compile.options.get("freezing"):
-        importlib.import_module("torch._inductor.config").freezing = True  # type: ignore[attr-defined]
+        from torch._inductor import config
+
+        config.freezing = True
 
 
 def _choose_sdpa(backends: Sequence[SdpaBackend], device: str) -> None:
-    if not device.startswith("cuda"):
-        raise UnsupportedError("sdpa_backends needs a CUDA device")
     try:
         attention.choose_sdpa(backends, device)
     except ValueError as error:
