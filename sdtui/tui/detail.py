@@ -54,7 +54,7 @@ def describe(
         *(_doubts(view) if view else []),
         *_work(cell, version),
         *([Entry("docs page", figures, "label", beside=True)] if figures else []),
-        *([_origin(view.run, view.device)] if view and view.run else []),
+        *([_origin(view.run, view.device)] if view and view.run and view.status else []),
     ]
     return Described(_title(draft, slot), tuple(entries))
 

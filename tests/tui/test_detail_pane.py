@@ -99,6 +99,14 @@ def test_a_measured_square_has_figures_flags_and_evidence() -> None:
     assert "A100 97.34/27.23/111.66" in told["docs page"]
 
 
+def test_a_square_that_is_being_measured_was_not_measured_yet() -> None:
+    slot = Slot("sd-txt2img", "compile", "current", 4)
+    view = CellView(DOCS.cells[slot], "running", "compile 24 s", run=H100)
+    told = _told(DOCS, slot, {view.id: view})
+    assert told["state"] == "compile 24 s"
+    assert "measured" not in told
+
+
 def test_an_output_check_tells_its_distance() -> None:
     draft = make_draft(CATALOG, str(TRACE / runs.PLAN), {}, gpu=True)
     told = _told(draft, Slot("sd-txt2img", "compile", "current", 1), dict(_view(TRACE).cells))
