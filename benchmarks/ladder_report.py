@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,16 @@ BASELINES = ("no-compile", "compile")
 _LABELS = 0.5
 
 
-def title(ladder: dict[str, Any]) -> str:
-    """Returns what a file's rungs were measured on and with."""
-    tiny = " · tiny" if ladder["scale"] == "tiny" else ""
-    return f"{ladder['device']}{tiny}, torch {ladder['torch']}, batch size {ladder['batch_size']}"
+def titles(ladders: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns what the rungs of each file were measured on and with; numbers the files that have that in common."""
+    found: list[str] = []
+    seen: Counter[str] = Counter()
+    for ladder in ladders:
+        tiny = " · tiny" if ladder["scale"] == "tiny" else ""
+        title = f"{ladder['device']}{tiny}, torch {ladder['torch']}, batch size {ladder['batch_size']}"
+        seen[title] += 1
+        found.append(f"{title} ({seen[title]})" if seen[title] > 1 else title)
+    return found
 
 
 def rows(ladder: dict[str, Any]) -> Iterator[Sequence[str]]:
@@ -60,12 +67,14 @@ def _figures(found: dict[str, Any] | None, form: str) -> tuple[str, str]:
 
 def chart(ladders: Sequence[dict[str, Any]]) -> Chart:
     """Returns a chart with a group for each file, a row for each rung that has a figure."""
-    drawn = [(ladder, rung) for ladder in ladders for rung in ladder["rungs"] if rung["step_ms"]]
-    layout = RowLayout([RowName(title(ladder), rung["mode"]) for ladder, rung in drawn])
+    drawn = {
+        title: [rung for rung in ladder["rungs"] if rung["step_ms"]]
+        for title, ladder in zip(titles(ladders), ladders, strict=True)
+    }
+    layout = RowLayout([RowName(title, rung["mode"]) for title, rungs in drawn.items() for rung in rungs])
     said = "; ".join(
-        f"{title(ladder)}: "
-        + ", ".join(f"{rung['mode']} {rung['step_ms']['median']:.2f}" for of, rung in drawn if of is ladder)
-        for ladder in ladders
+        f"{title}: " + ", ".join(f"{rung['mode']} {rung['step_ms']['median']:.2f}" for rung in rungs)
+        for title, rungs in drawn.items()
     )
     name = "Milliseconds per denoiser step"
     return Chart(
@@ -74,7 +83,7 @@ def chart(ladders: Sequence[dict[str, Any]]) -> Chart:
         "SD - txt2img, by device events; less is better. Lines: 95 % intervals.",
         f"{name}: {said}.",
         layout.height,
-        lambda canvas: _draw(canvas, layout, [rung for _, rung in drawn]),
+        lambda canvas: _draw(canvas, layout, [rung for rungs in drawn.values() for rung in rungs]),
     )
 
 
@@ -109,8 +118,8 @@ def main() -> None:
         ladders = [json.loads(path.read_text(encoding="utf-8")) for path in chosen.ladders]
     except (OSError, ValueError) as error:
         parser.error(f"cannot be read: {error}")
-    for ladder in ladders:
-        print(f"### {title(ladder)}\n")
+    for title, ladder in zip(titles(ladders), ladders, strict=True):
+        print(f"### {title}\n")
         print("\n".join(text.table_lines(HEADER, list(rows(ladder)))) + "\n")
     if chosen.chart and not any(rung["step_ms"] for ladder in ladders for rung in ladder["rungs"]):
         parser.error("--chart: no rung has a figure")

@@ -111,7 +111,8 @@ def own_process(device: str) -> Iterator[None]:
             yield
         finally:
             for (holder, name), value in zip(flags, before, strict=True):
-                setattr(holder, name, value)
+                if getattr(holder, name) != value:  # what was set to the same is another key of compiled programs
+                    setattr(holder, name, value)
 
 
 def in_own_process(

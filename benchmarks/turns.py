@@ -2,11 +2,13 @@
 
 What changes a noisy host's pace more slowly than from step to step slows both calls alike. Each pipeline has a thread
 of its own for all of its calls, since torch keeps plans of convolutions and of attention by thread; one of the two
-threads stands still at any time.
+threads stands still at any time. Both stay on one core: two cores of a host that others use are seldom as fast as each
+other.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,7 +38,7 @@ class Turns:
         for number, denoiser in enumerate(denoisers):
             denoiser.register_forward_pre_hook(lambda *_, number=number: self._pass_on(number))
         self._clocks = (clock, cpu_clock)
-        self._threads = [ThreadPoolExecutor(1) for _ in denoisers]
+        self._threads = [ThreadPoolExecutor(1, initializer=_stay_on_one_core) for _ in denoisers]
         self._mine = [threading.Semaphore(0) for _ in denoisers]
         self._running: set[int] = set()
         self._begun = [(0.0, 0.0) for _ in denoisers]
@@ -91,3 +93,9 @@ class Turns:
         now = self._now()
         since = [end - start for end, start in zip(now, self._begun[number], strict=True)]
         self._took[number] = (self._took[number][0] + since[0], self._took[number][1] + since[1])
+
+
+def _stay_on_one_core() -> None:
+    """Keeps the thread that calls it on the last of the cores that the process may use, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(os.getpid()))})

@@ -165,10 +165,15 @@ def _precompute(mode: Mode, stage: Stage, pipe: str) -> OptionCalls:
 
 def _compile_vae(mode: Mode, pipe: str, no_vae: str) -> OptionCalls:
     nothing = "it compiles as the denoisers are, and the mode compiles nothing"
+    decode = f"{pipe}.vae.decode"
+    channels_last = (f"{pipe}.vae.decoder.to(memory_format=torch.channels_last)",)
     return OptionCalls(
         "compile_vae",
-        "torch.compile of the VAE's decoder",
-        (f"{pipe}.vae.decode = {_compiled(f'{pipe}.vae.decode', mode.compile or CompileOptions())}",),
+        "torch.compile of the VAE's decoder, in the denoisers' layout",
+        (
+            *(channels_last if mode.memory_format == "channels_last" else ()),
+            f"{decode} = {_compiled(decode, mode.compile or CompileOptions())}",
+        ),
         refusal=no_vae or (nothing if mode.compile is None else ""),
         optional="compile_vae" in mode.optional,
     )

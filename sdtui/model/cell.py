@@ -139,7 +139,7 @@ class Mode:
         name: Such as ``compile-channels-last``.
         label: What table headers print, such as ``compile``.
         compile: ``None`` runs eagerly.
-        memory_format: Of the denoisers.
+        memory_format: Of the denoisers, and of the decoder of a compiled VAE.
         fuse_qkv: Fuse the attention projections of every denoiser.
         attention_processor: ``None`` keeps diffusers' choice.
         attention_backend: Name for ``set_attention_backend``; ``None`` keeps diffusers' choice. It applies to models

@@ -138,6 +138,8 @@ def _compile_vae(mode: Mode, stage: Stage, pipe: Any) -> None:
         raise UnsupportedError(f"stage {stage.name} has no VAE to compile")
     if mode.compile is None:
         raise UnsupportedError("compile_vae compiles as the denoisers are, and the mode compiles nothing")
+    if mode.memory_format == "channels_last":
+        vae.decoder.to(memory_format=torch.channels_last)
     vae.decode = torch.compile(vae.decode, **mode.compile.arguments)
 
 

@@ -55,6 +55,15 @@ def test_a_table_has_every_rung(monkeypatch, capsys, ladder):
     ]
 
 
+def test_files_of_the_same_gpu_stay_apart(monkeypatch, capsys, ladder, tmp_path):
+    run(monkeypatch, ladder, ladder, "--chart", tmp_path / "ladder.svg")
+    title = "NVIDIA H200, torch 2.11.0, batch size 1"
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line.startswith("#")] == [f"### {title}", f"### {title} (2)"]
+    drawn = (tmp_path / "ladder.svg").read_text()
+    assert drawn.count(f"{title} (2)") == 2, "above its rows, and in what the chart says to those who do not see it"
+
+
 def test_the_chart_has_every_rung_with_a_figure(monkeypatch, ladder, tmp_path):
     run(monkeypatch, ladder, "--chart", tmp_path / "ladder.svg")
     drawn = (tmp_path / "ladder.svg").read_text()

@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import itertools
 import re
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -43,16 +45,23 @@ GRAPHLESS = {"step_graphs": False, "precompute": False}
 """What of the mode fast a CPU can do without."""
 
 
-def run_script(cell):
-    names = {"__name__": "__main__"}
-    exec(compile(script_text.write(cell, "cpu"), "script.py", "exec"), names)
-    return names
+def run_script(text, **given):
+    """Runs a script as a module, in which torch.compile looks for its names, and returns those that it leaves."""
+    module = types.ModuleType("script")
+    sys.modules["script"] = module
+    vars(module).update(given)
+    exec(compile(text, "script.py", "exec"), vars(module))
+    return vars(module)
+
+
+def run_script_of(cell):
+    return run_script(script_text.write(cell, "cpu"))
 
 
 @functools.cache
 def names_of(name):
     """What a script leaves behind, run once for every test."""
-    return run_script(CELLS[name])
+    return run_script_of(CELLS[name])
 
 
 def pixels(images):
@@ -76,7 +85,7 @@ def test_script_of_real_weights_makes_the_cells_images(measured, tmp_path):
     saved = cell_of("sd-controlnet", seed=5)
     pipe_of(saved).save_pretrained(tmp_path / "weights")
     cell = cell_of("sd-controlnet", weights=str(tmp_path / "weights"), steps=1)
-    run, names = measured(cell), run_script(cell)
+    run, names = measured(cell), run_script_of(cell)
     assert run.end.status == "ok", run.end.reason
     assert "random_module" not in names
     assert np.array_equal(pixels(names["images"]), pixels(run.images["main"][0]))
@@ -84,7 +93,7 @@ def test_script_of_real_weights_makes_the_cells_images(measured, tmp_path):
 
 def test_script_of_a_folder_with_a_variant_alone_loads_it(tmp_path):
     pipe_of(cell_of(seed=5)).save_pretrained(tmp_path / "weights", variant="fp16")
-    names = run_script(cell_of(weights=str(tmp_path / "weights"), steps=1))
+    names = run_script_of(cell_of(weights=str(tmp_path / "weights"), steps=1))
     assert len(names["images"]) == 1
 
 
@@ -117,7 +126,7 @@ def test_script_of_fast_makes_the_cells_images_where_no_graphs_are_asked_for(mea
     cell = cell_of(pipeline, steps=1)
     mode = dataclasses.replace(CATALOG.modes["fast"], compile=CompileOptions("eager", fullgraph=True), **GRAPHLESS)
     torch._dynamo.reset()
-    run, names = measured(dataclasses.replace(cell, mode=mode)), run_script(dataclasses.replace(cell, mode=mode))
+    run, names = measured(dataclasses.replace(cell, mode=mode)), run_script_of(dataclasses.replace(cell, mode=mode))
     assert run.end.status == "ok", run.end.reason
     for stage in cell.stages:
         made = names["images" if stage.name == "main" else f"images_{stage.name}"]
@@ -125,11 +134,10 @@ def test_script_of_fast_makes_the_cells_images_where_no_graphs_are_asked_for(mea
 
 
 def run_with_other_seeds(text):
-    names = {"__name__": "__main__", "RecordedGraph": RecordedGraph, "SEEDS": itertools.count()}
     changed = text.replace(
         "torch.Generator(DEVICE).manual_seed(SEED)", "torch.Generator(DEVICE).manual_seed(next(SEEDS))"
     )
-    exec(compile(changed, "script.py", "exec"), names)
+    names = run_script(changed, RecordedGraph=RecordedGraph, SEEDS=itertools.count())
     assert next(names["SEEDS"]) >= 2
     return names
 
@@ -224,7 +232,7 @@ def test_script_limits_the_allocator_as_the_worker_does():
 def test_compiled_script_compiles_every_denoiser(monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "compile", lambda module, **wish: asked.append((type(module).__name__, wish)) or module)
-    run_script(cell_of("sd-controlnet", "compile", steps=1))
+    run_script_of(cell_of("sd-controlnet", "compile", steps=1))
     wish = {"backend": "inductor", "mode": "reduce-overhead", "fullgraph": True, "dynamic": False}
     assert asked == [("UNet2DConditionModel", wish), ("ControlNetModel", wish)]
 
@@ -235,7 +243,7 @@ def test_script_computes_in_the_cells_dtype():
 
 
 def test_bar_of_the_script_is_diffusers_own(capfd):
-    run_script(cell_of(calls=2, steps=3))
+    run_script_of(cell_of(calls=2, steps=3))
     assert len(re.findall(r"3/3 \[", capfd.readouterr().err)) >= 2
 
 
