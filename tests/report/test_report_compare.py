@@ -179,6 +179,15 @@ def test_what_differs_in_the_environments_is_listed(timed: Timed, cell_spec, cpu
     assert "Nothing that was recorded" in render_comparison(compare_runs(a, a))
 
 
+def test_how_workers_ran_is_listed() -> None:
+    cold, traced = (runs.read(RESULTS.with_name(f"2026-11-25-h100-{name}")) for name in ("cold", "trace"))
+    ways = [dataclasses.astuple(each) for each in compare_runs(cold, traced).differences]
+    assert [way for way in ways if way[0] in ("cold", "trace", "exclusive")] == [
+        ("cold", "on", "off"),
+        ("trace", "off", "on"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "share"), [("3%", 0.03), ("0.03", 0.03), (" 2.5 % ", 0.025), ("0", 0.0), ("99%", 0.99)]
 )
