@@ -87,7 +87,7 @@ def test_modes_explain_knows_a_mode_of_ones_own(sdtui: Command) -> None:
     assert "compile.options.freezing" in said.out
     assert "torch._inductor.config.freezing = True" in said.out
     assert "torch.compile of each denoiser" in said.out
-    assert "options={'freezing': True}" in said.out
+    assert "options={'layout_optimization': False, 'freezing': True}" in said.out
     assert "the cell ends as unsupported in if stage I, if stage II: it has no VAE" in said.out
 
 
