@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import Namespace
 from typing import ClassVar
@@ -161,6 +162,14 @@ def test_turns_alternate_until_one_is_over_and_only_ones_own_count():
     order.clear()
     assert turns.make([lambda: call(0, 1, 1.0), lambda: call(1, 1, 2.0)], first=0)[1].seconds == 2.0
     assert order == [0, 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no thread to a core")
+def test_both_turns_are_taken_on_one_core():
+    found = []
+    Turns([Denoiser(), Denoiser()]).make([lambda: found.append(os.sched_getaffinity(0))] * 2, first=0)
+    assert len(found[0]) == 1
+    assert found[0] == found[1] <= os.sched_getaffinity(0)
 
 
 def test_what_a_turn_raises_is_raised():

@@ -84,6 +84,13 @@ def test_channels_last_is_the_denoisers_layout_alone(place):
     assert not hasattr(pipe, "vae") or pipe.vae.decoder.conv_in.weight.is_contiguous()
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_a_compiled_vae_decodes_in_the_denoisers_layout(layout):
+    vae = applied(SD, memory_format=layout, compile=CompileOptions("eager"), compile_vae=True).vae
+    assert vae.decoder.conv_in.weight.is_contiguous(memory_format=torch.channels_last) == (layout == "channels_last")
+    assert vae.encoder.conv_in.weight.is_contiguous()
+
+
 @pytest.mark.parametrize(("place", "name"), [(SD, "unet"), (CONTROLNET, "unet"), (CONTROLNET, "controlnet")])
 def test_fused_projections(place, name):
     denoiser = getattr(applied(place, fuse_qkv=True), name)
