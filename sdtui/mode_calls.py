@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sdtui.model.cell import AttentionProcessor, CompileOptions, Component, Mode, Stage
+from sdtui.model.cell import UNFUSED, AttentionProcessor, CompileOptions, Component, Mode, Stage
 
 _ADDED = "SimpleCrossAttn"
 """What the names of blocks begin with whose attention has added projections of keys and values."""
@@ -135,12 +135,13 @@ def _processor(component: Component, kind: AttentionProcessor, denoiser: str) ->
 def _fuse_qkv(mode: Mode, component: Component, denoiser: str) -> OptionCalls:
     own = component.class_name == "UNet2DConditionModel"
     refusal = f"{component.name} has added projections of keys and values, which cannot be fused"
+    replaced = f"{mode.attention_processor} attention has no fused projections"
     return OptionCalls(
         "fuse_qkv",
         "queries, keys and values of self attention by one matrix product, keys and values of cross attention by one",
         (f"{denoiser}.fuse_qkv_projections()" if own else f"fuse_qkv({denoiser})",),
         modules=() if own else ("fused_projections",),
-        refusal=refusal if _has_added(component) else "",
+        refusal=replaced if mode.attention_processor in UNFUSED else refusal if _has_added(component) else "",
         optional="fuse_qkv" in mode.optional,
     )
 

@@ -229,11 +229,23 @@ def _merged(name: str, entries: Mapping[str, Entry], seen: tuple[str, ...]) -> d
         raise UserError(f"{entry.where}: extends: {' → '.join((*seen, name, base))} goes round in a circle")
     inherited = _merged(base, entries, (*seen, name))
     own = {key: value for key, value in inherited.items() if key not in ("label", "description")}
-    return merge(own, table)
+    return merge(_without_rivals(own, table), table)
+
+
+def _without_rivals(inherited: dict[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is inherited without the mode of torch.compile where a table has options of it, and the reverse."""
+    named, known = table.get("compile"), inherited.get("compile")
+    if not (isinstance(named, dict) and isinstance(known, dict)) or {"mode", "options"} <= {*named}:
+        return inherited
+    rivals = {"mode": "options", "options": "mode"}
+    dropped = [rivals[key] for key in named if key in rivals]
+    return {**inherited, "compile": {key: value for key, value in known.items() if key not in dropped}}
 
 
 def _mode(name: str, entries: Mapping[str, Entry]) -> Mode:
     checked = check(ModeTable, merged(name, entries), entries[name].where)
+    if checked.compile and checked.compile.mode and checked.compile.options:
+        raise UserError(f"{entries[name].where}: compile.options: torch.compile takes them or compile.mode; leave one out")
     values = dict(vars(checked))
     values["label"] = checked.label or name.replace("-", " ")
     values["compile"] = CompileOptions(**vars(checked.compile)) if checked.compile else None

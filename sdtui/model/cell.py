@@ -13,6 +13,8 @@ Scale = Literal["full", "tiny"]
 Dtype = Literal["float16", "bfloat16", "float32"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 AttentionProcessor = Literal["sdpa", "vanilla", "xformers"]
+UNFUSED: tuple[AttentionProcessor, ...] = ("vanilla", "xformers")
+"""Those whose projections cannot be fused: fused attention is a processor of its own, torch's."""
 SdpaBackend = Literal["cudnn", "efficient", "flash", "math"]
 Quantization = Literal["fp8", "int8"]
 LeftOut = Literal["fuse_qkv", "precompute", "compile_vae"]
@@ -128,7 +130,8 @@ class CompileOptions:
     @property
     def uses_cuda_graphs(self) -> bool:
         """Whether torch puts what it compiles into CUDA graphs of its own."""
-        return self.mode in ("reduce-overhead", "max-autotune") or bool(self.options.get("triton.cudagraphs"))
+        own = self.mode in ("reduce-overhead", "max-autotune") or self.backend == "cudagraphs"
+        return own or bool(self.options.get("triton.cudagraphs"))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sdtui.model.codec import encode
 from sdtui.report.merge import Result, sitting_of
 from sdtui.report.text import NOT_AVAILABLE
 
-_WAYS = ("cold", "trace", "exclusive")
+_WAYS = ("cold", "trace")
 """What a sitting's flags say of how its workers ran."""
 _OF_THE_MOMENT = ("boot_id", "index")  # say nothing of how fast a machine is
 
@@ -58,6 +58,7 @@ def _facts_of(result: Result) -> Iterator[tuple[str, Any]]:
             if environment.name == spec.slot.environment:
                 yield from _flat(f"{environment.name}: ", encode(environment))
         yield from ((way, bool(sitting.started.flags.get(way))) for way in _WAYS)
+        yield "exclusive", bool(sitting.started.flags.get("exclusive", True))  # every process imported for itself before
     yield from (("weights", spec.weights), ("seed", spec.seed), ("prompt", spec.prompt))
     if result.on_gpu and any(call.call > 1 for process in result.processes for call in process.record.calls):
         yield "median SM clock MHz while measuring", result.sm_clock_mhz

@@ -136,6 +136,11 @@ class Conditioning:
         for name in ("encoder_hidden_states", "class_labels", "timestep_cond"):
             if isinstance(small.get(name), torch.Tensor):
                 small[name] = small[name].repeat(steps, *[1] * (small[name].dim() - 1))
+        if added := small.get("added_cond_kwargs"):
+            small["added_cond_kwargs"] = {
+                name: value.repeat(steps, *[1] * (value.dim() - 1)) if isinstance(value, torch.Tensor) else value
+                for name, value in added.items()
+            }
         for name in ("down_block_additional_residuals", "mid_block_additional_residual"):
             small.pop(name, None)
         found: list[torch.Tensor] = []

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from diffusers.models import attention_processor as processors
 
-from sdtui.model.cell import LeftOut, Mode, SdpaBackend, Stage
+from sdtui.model.cell import UNFUSED, LeftOut, Mode, SdpaBackend, Stage
 from sdtui.worker import attention, quantization
 from sdtui.worker.conditioning import Conditioning
 from sdtui.worker.fused_projections import fuse_qkv
@@ -107,7 +107,7 @@ def _apply_to_denoiser(mode: Mode, denoiser: Any, where: str, left_out: dict[Lef
     if mode.attention_backend is not None:
         _set_backend(denoiser, mode.attention_backend, where)
     if mode.fuse_qkv:
-        _attempt(mode, "fuse_qkv", lambda: _fuse(denoiser, where), left_out)
+        _attempt(mode, "fuse_qkv", lambda: _fuse(mode, denoiser, where), left_out)
     if mode.quantization is not None:
         _quantize(denoiser, mode.quantization, where)
 
@@ -139,6 +139,8 @@ def _compile_vae(mode: Mode, stage: Stage, pipe: Any) -> None:
     if mode.compile is None:
         raise UnsupportedError("compile_vae compiles as the denoisers are, and the mode compiles nothing")
     if mode.memory_format == "channels_last":
+        if not hasattr(vae, "decoder"):
+            raise UnsupportedError(f"{type(vae).__name__} has no decoder to lay out")
         vae.decoder.to(memory_format=torch.channels_last)
     vae.decode = torch.compile(vae.decode, **mode.compile.arguments)
 
@@ -198,7 +200,9 @@ def _quantize(denoiser: Any, kind: str, where: str) -> None:
         raise UnsupportedError(f"{where}: {error}") from error
 
 
-def _fuse(denoiser: Any, where: str) -> None:
+def _fuse(mode: Mode, denoiser: Any, where: str) -> None:
+    if mode.attention_processor in UNFUSED:
+        raise UnsupportedError(f"{where}: {mode.attention_processor} attention has no fused projections")
     try:
         fuse_qkv(denoiser)
     except ValueError as error:

@@ -16,7 +16,7 @@ import contextlib
 import functools
 import gc
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -175,7 +175,21 @@ class StepGraphs:
             self._abandon()
             raise
         self._key, self._state = key, "replay"
-        return result
+        self._copied.clear()
+        return self._kept(result)
+
+    def _kept(self, returned: Any) -> Any:
+        """Returns a pipeline's output with copies of what lies in the graphs' memory, which the next call overwrites."""
+        theirs = {result.untyped_storage().data_ptr() for result in self._results.values()}
+
+        def own(leaf: torch.Tensor) -> torch.Tensor:
+            return leaf.clone() if leaf.untyped_storage().data_ptr() in theirs else leaf
+
+        if not isinstance(returned, MutableMapping):
+            return pytree.tree_map_only(torch.Tensor, own, returned)
+        for name, value in list(returned.items()):
+            returned[name] = pytree.tree_map_only(torch.Tensor, own, value)
+        return returned
 
     def _abandon(self) -> None:
         """Ends what a step that failed had begun: its capture, and the look at what it makes."""
@@ -197,8 +211,10 @@ class StepGraphs:
         self._begin_call()
         bar, before = self._pipe.progress_bar, [each.get_state() for each in _generators(arguments)]
         self._pipe.progress_bar = _NoBar
+        device = self._pipe.device
         try:
-            self._pipe(**arguments)
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                self._pipe(**arguments)
         finally:
             self._pipe.progress_bar = bar
         for generator, state in zip(_generators(arguments), before, strict=True):
@@ -312,6 +328,8 @@ class StepGraphs:
         with _Drawing(captured.graph, generators) as drawing:
             captured.result = step(*args, **kwargs)
         captured.graph.end()
+        if _forms(captured.returned) == _forms(self._steps[0].returned):
+            captured.returned = self._steps[0].returned  # all that a replay asks of them; the rest is memory held
         captured.state = dict(vars(self._pipe.scheduler))
         captured.draws = drawing.draws
         _draw(captured.draws, generators)
@@ -398,7 +416,16 @@ def _outline(name: str, value: Any) -> Any:
         return (tuple(value.shape), value.dtype, value.device)
     if isinstance(value, torch.Generator):
         return value.device
-    return getattr(value, "size", value)
+    if getattr(value, "shape", None):  # an array of numpy's, not one of its numbers
+        return (value.shape, value.dtype)
+    size = getattr(value, "size", None)
+    return size if isinstance(size, tuple) else value
+
+
+def _forms(outputs: Sequence[Any]) -> Any:
+    """Returns how denoisers' outputs are built, and what of: shapes and dtypes."""
+    leaves, spec = pytree.tree_flatten([_plain(each) for each in outputs])
+    return spec, [(leaf.shape, leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
 
 
 class _NoBar:
@@ -424,8 +451,10 @@ class _NoBar:
 def _collecting_nothing() -> Iterator[None]:
     """Keeps the collector from freeing another graph's memory in the middle of a capture."""
     gc.collect()
+    on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if on:
+            gc.enable()

@@ -85,6 +85,21 @@ def test_modes():
     assert CATALOG.modes["compile"].label == "compile"
 
 
+@pytest.mark.parametrize(
+    ("base", "named", "mode", "options"),
+    [
+        ("fast", {"mode": "max-autotune-no-cudagraphs"}, "max-autotune-no-cudagraphs", {}),
+        ("compile", {"options": {"freezing": True}}, None, {"freezing": True}),
+        ("fast", {"options": {"freezing": True}}, None, {"layout_optimization": False, "freezing": True}),
+        ("compile", {"fullgraph": False}, "reduce-overhead", {}),
+    ],
+)
+def test_of_a_compilers_mode_and_options_the_one_that_is_named_counts(base, named, mode, options):
+    own = CATALOG.with_own({"mine": {"extends": base, "compile": named}}, {}, "here", Path())
+    assert own.modes["mine"].compile.mode == mode
+    assert own.modes["mine"].compile.options == options
+
+
 def test_every_key_of_a_mode_is_documented():
     text = (Path(__file__).parents[2] / "docs" / "modes.md").read_text()
     cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]

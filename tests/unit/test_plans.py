@@ -107,7 +107,6 @@ def test_own_modes_and_pipelines_are_written_into_the_plan(write):
         "memory_format": "channels_last",
         "compile": {
             "backend": "inductor",
-            "mode": "reduce-overhead",
             "fullgraph": True,
             "options": {"triton.cudagraphs": True, "epsilon": 1e-5},
         },
@@ -283,6 +282,10 @@ def test_timeouts_are_read_and_written_again(write):
         (
             "[mode.a.compile]\nfullgrap = true",
             "plan.toml: mode.a: compile.fullgrap: unknown key; did you mean 'fullgraph'?",
+        ),
+        (
+            '[mode.a.compile]\nmode = "max-autotune"\noptions.freezing = true',
+            "plan.toml: mode.a: compile.options: torch.compile takes them or compile.mode; leave one out",
         ),
         ('[mode.a]\nextends = "b"', "plan.toml: mode.a: extends: unknown name 'b'; "),
         ('[mode.a]\nextends = "b"\n[mode.b]\nextends = "a"', "extends: a → b → a goes round in a circle"),

@@ -130,6 +130,25 @@ def test_a_denoiser_without_the_method_is_refused(wishes, reason):
         options.apply(Mode("mine", "mine", **wishes), stage, pipe)
 
 
+@pytest.mark.parametrize("kind", ["vanilla", "xformers"])
+def test_fused_projections_replace_no_processor_that_was_asked_for(monkeypatch, kind):
+    monkeypatch.setattr(options, "_set_processor", lambda *_: None)
+    with pytest.raises(options.UnsupportedError, match=f"unet: {kind} attention has no fused projections"):
+        applied(SD, attention_processor=kind, fuse_qkv=True)
+    mode = Mode("mine", "mine", attention_processor=kind, fuse_qkv=True, optional=("fuse_qkv",))
+    stage = cell_of().stages[0]
+    assert set(options.apply(mode, stage, pipe_of(cell_of())).left_out) == {"fuse_qkv"}
+    assert [told.option for told in mode_calls.of_stage(mode, stage, "pipe") if told.left_out] == ["fuse_qkv"]
+
+
+def test_a_vae_without_a_decoder_is_not_laid_out():
+    stage = dataclasses.replace(cell_of().stages[0], denoisers=())
+    pipe = SimpleNamespace(vae=SimpleNamespace(decode=len))
+    mode = Mode("mine", "mine", memory_format="channels_last", compile=CompileOptions("eager"), compile_vae=True)
+    with pytest.raises(options.UnsupportedError, match="SimpleNamespace has no decoder to lay out"):
+        options.apply(mode, stage, pipe)
+
+
 def test_vae_options():
     vae = applied(SD, vae_slicing=True).vae
     assert (vae.use_slicing, vae.use_tiling) == (True, False)
@@ -190,6 +209,7 @@ def test_options_of_a_gpu_are_refused_on_a_cpu(name, measured):
         (CompileOptions(mode="reduce-overhead"), True),
         (CompileOptions(mode="max-autotune"), True),
         (CompileOptions(options={"triton.cudagraphs": True}), True),
+        (CompileOptions("cudagraphs"), True),
         (CompileOptions(mode="max-autotune-no-cudagraphs"), False),
         (CompileOptions(options={"freezing": True}), False),
     ],

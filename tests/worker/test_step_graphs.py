@@ -1,6 +1,7 @@
 """A loop whose steps are replayed computes what the pipeline's own does, whatever changes from call to call."""
 
 import dataclasses
+import gc
 
 import diffusers
 import numpy as np
@@ -65,17 +66,22 @@ class Pair:
 
     def apart(self, seed=0, **changes):
         """How far apart the images of the same call of both are, and how many graphs it took."""
-        images = []
         RecordedGraph.made = 0
-        for call in (self.plain, self.applied.call):
-            given = arguments(self._cell, self._stage, "cpu", torch.float32, self._earlier)
-            given["generator"] = torch.Generator().manual_seed(seed)
-            images.append(values(call(**given | changes).images))
+        images = [values(made.images) for made in self.call(seed, **changes)]
         return float(np.abs(images[0] - images[1]).max()), RecordedGraph.made
 
+    def call(self, seed=0, **changes):
+        """What the same call of both returns."""
+        made = []
+        for call in (self.plain, self.applied.call):
+            made.append(call(**self.given(generator=torch.Generator().manual_seed(seed), **changes)))
+        return made
+
+    def given(self, **changes):
+        return arguments(self._cell, self._stage, "cpu", torch.float32, self._earlier) | changes
+
     def images(self):
-        given = arguments(self._cell, self._stage, "cpu", torch.float32, self._earlier)
-        return self.plain(**given).images
+        return self.plain(**self.given()).images
 
 
 @pytest.mark.parametrize("mode", [GRAPHS, PRECOMPUTED], ids=["graphs", "precomputed"])
@@ -144,6 +150,64 @@ def test_what_changes_the_loop_is_captured_anew(pipeline, changes, mode):
         apart, graphs = pair.apart(**given)
         assert apart <= (1.5 / 255 if mode.precompute else 0.0)
         assert graphs
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "name", "values"),
+    [
+        ("sd-txt2img", "guidance_scale", np.array([7.5, 2.0, 7.5])),
+        ("sd-txt2img", "num_inference_steps", np.array([4, 3, 6])),
+        ("sd-img2img", "strength", np.array([0.5, 0.75])),
+        ("sd-img2img", "image", [np.full((1, *size, 3), 0.5, np.float32) for size in ((64, 128), (128, 64), (64, 128))]),
+    ],
+)
+def test_numbers_and_images_of_numpy_count_as_others_do(pipeline, name, values):
+    pair = Pair(cell_of(pipeline, steps=4))
+    assert [pair.apart(**{name: value})[0] for value in values] == [0.0] * len(values)
+
+
+@pytest.mark.parametrize(("pipeline", "kind"), [("sd-txt2img", "latent"), ("if", "pt")])
+@pytest.mark.parametrize("as_dict", [True, False])
+def test_what_a_call_returned_stays(pipeline, kind, as_dict):
+    pair = Pair(cell_of(pipeline, steps=3))
+    for name in ("safety_checker", "watermarker"):
+        assert getattr(pair.pipe, name, None) is None
+    returned = [pair.call(seed, output_type=kind, return_dict=as_dict) for seed in (0, 1, 2)]
+    for plain, replayed in returned:
+        kept = [(each.images if as_dict else each[0]) for each in (plain, replayed)]
+        assert torch.equal(*kept)
+
+
+def test_graphs_hold_the_outputs_of_one_steps_denoisers():
+    """A step's are as large as a ControlNet's residuals; a replay asks for their shapes alone."""
+    pair = Pair(cell_of("sd-controlnet", steps=4))
+    assert pair.apart()[0] == 0.0
+    held = {id(step.returned) for step in pair.applied.call._steps}
+    assert len(held) == 1
+
+
+def test_a_call_without_a_generator_draws_what_the_pipeline_does():
+    pair = Pair(cell_of(steps=3))
+    for _ in range(2):
+        torch.manual_seed(5)
+        plain = pair.plain(**pair.given(generator=None)).images
+        torch.manual_seed(5)
+        assert np.array_equal(values(plain), values(pair.applied.call(**pair.given(generator=None)).images))
+
+
+def test_nothing_is_kept_of_what_a_call_was_given():
+    pair = Pair(cell_of("sd-controlnet", steps=3))
+    pair.apart()
+    assert not pair.applied.call._copied
+
+
+def test_a_collector_that_was_off_stays_off():
+    gc.disable()
+    try:
+        Pair(cell_of(steps=3)).apart()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_another_mask_is_read():
