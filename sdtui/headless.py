@@ -260,12 +260,15 @@ def _conclude(narrator: Narrator, folder: Path, finished: RunFinished | None, mo
     if finished.status != "ok":
         _say_hint(narrator, folder, endings(narrator.record))
     if found:
+        if mode_file and finished.status == "cancelled":
+            narrator.say(f"no mode is kept as '{mode_file.stem}': the run was cancelled", "red")
         return _name_fastest(narrator, found, None if finished.status == "cancelled" else mode_file)
     return 0 if finished.status == "ok" else 1
 
 
 def _name_fastest(narrator: Narrator, found: Sequence[Outcome], mode_file: Path | None) -> int:
     """Says which mode is the fastest, and prints or keeps it; returns the exit status."""
+    is_kept = True
     for outcome in found:
         narrator.say(f"{outcome.heading}:")
         for line in text.table_lines(*outcome.table()):
@@ -275,21 +278,23 @@ def _name_fastest(narrator: Narrator, found: Sequence[Outcome], mode_file: Path 
         if mode_file is None or not outcome.standing.fastest:
             sys.stdout.write(outcome.toml())
         else:
-            _keep(mode_file, outcome.toml())
-            narrator.say(f"kept as mode '{mode_file.stem}' in {mode_file}")
+            is_kept = _keep(narrator, mode_file, outcome.toml())
     sys.stdout.flush()
-    return 0 if all(outcome.standing.fastest for outcome in found) else 1
+    return 0 if is_kept and all(outcome.standing.fastest for outcome in found) else 1
 
 
-def _keep(mode_file: Path, toml: str) -> None:
-    """Writes a mode, unless one of that name was written meanwhile.
-
-    Raises:
-        OSError: There is one, or it cannot be written.
-    """
-    mode_file.parent.mkdir(parents=True, exist_ok=True)
-    with open(mode_file, "x", encoding="utf-8") as file:
-        file.write(toml)
+def _keep(narrator: Narrator, mode_file: Path, toml: str) -> bool:
+    """Writes a mode; where that cannot be, or one of its name was written meanwhile, says so and prints it."""
+    try:
+        mode_file.parent.mkdir(parents=True, exist_ok=True)
+        with open(mode_file, "x", encoding="utf-8") as file:
+            file.write(toml)
+    except OSError as error:
+        narrator.say(f"{error.filename}: {error.strerror}: the mode is not kept, but printed", "red")
+        sys.stdout.write(toml)
+        return False
+    narrator.say(f"kept as mode '{mode_file.stem}' in {mode_file}")
+    return True
 
 
 def _say_hint(narrator: Narrator, folder: Path, ended: Sequence[str | None]) -> None:

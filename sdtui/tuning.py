@@ -5,7 +5,7 @@ Each row of a run that is tuned, a pipeline in an environment at a batch size, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sdtui import bootstrap
@@ -22,6 +22,7 @@ Row = tuple[str, str, int]
 """Pipeline, environment and batch size."""
 
 ALONE = "no other mode is left to be told apart from it"
+TOO_FEW_STEPS = "too few steps were timed to compare it"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Candidate:
         loops: Its stages.
         loop_ms: What the denoising loops of a call take: the stages' evaluations times their median.
         refusal: Why it cannot be the fastest, whatever its speed; empty where it can.
+        was_tried: Whether a process of it has ended, well or not, but by a cancellation.
     """
 
     record: CellRecord
@@ -41,6 +43,7 @@ class Candidate:
     loops: tuple[Loop, ...]
     loop_ms: float
     refusal: str = ""
+    was_tried: bool = False
 
     @property
     def id(self) -> str:
@@ -68,9 +71,14 @@ class Standing:
     refused: tuple[Candidate, ...]
 
     @property
+    def tried(self) -> tuple[Candidate, ...]:
+        """Those that were run, whatever came of it."""
+        return tuple(each for each in (*self.ranked, *self.refused) if each.was_tried)
+
+    @property
     def fastest(self) -> Candidate | None:
-        """The candidate that seems to be; ``None`` where there is none."""
-        return self.ranked[0] if self.ranked else None
+        """The candidate that seems to be; ``None`` where there is none, or none other was tried."""
+        return self.ranked[0] if self.ranked and len(self.tried) > 1 else None
 
     @property
     def ambiguous(self) -> tuple[Candidate, ...]:
@@ -86,7 +94,7 @@ def standings(run: RunRecord) -> tuple[Standing, ...]:
     """Returns how each row of a run stands, in the plan's order."""
     rows: dict[Row, list[Candidate]] = {}
     for record in run.cells.values():
-        rows.setdefault(_row_of(record.spec.slot), []).append(_candidate(run, record))
+        rows.setdefault(row_of(record.spec.slot), []).append(_candidate(run, record))
     return tuple(_standing(row, found) for row, found in rows.items())
 
 
@@ -109,8 +117,8 @@ def end_rung(run: RunRecord, rung: int, measured: Sequence[str]) -> Iterator[Run
         is_due = is_new or (not _is_decided(run, standing.row, rung) and any(each.processes >= rung for each in found))
         if is_due and not (base and not base.loops and run.due(base.record)):
             closed = {**_refused(run, standing), **_slower(run, standing, rung)}
-            best = (*standing.ranked[:1], *standing.ambiguous)
-            yield RungFinished(len(run.sittings), rung, *standing.row, closed, tuple(each.id for each in best))
+            best = tuple(each.id for each in _leading(run, standing, closed))
+            yield RungFinished(len(run.sittings), rung, *standing.row, closed, best)
 
 
 def speed_ratio(one: Candidate, other: Candidate) -> float:
@@ -133,17 +141,20 @@ def _is_decided(run: RunRecord, row: Row, rung: int) -> bool:
     return any((each.pipeline, each.environment, each.batch_size) == row and each.rung >= rung for each in run.rungs)
 
 
-def _row_of(slot: Slot) -> Row:
+def row_of(slot: Slot) -> Row:
+    """Returns the row of a slot."""
     return slot.pipeline, slot.environment, slot.batch_size
 
 
 def _candidate(run: RunRecord, record: CellRecord) -> Candidate:
     ok = [each for each in record.processes if each.finished and each.finished.status == "ok"]
+    was_tried = any(each.finished and each.finished.status != "cancelled" for each in record.processes)
     loops = tuple(_loop(ok, stage.name) for stage in record.spec.stages)
     if not all(sum(map(len, loop.calls)) >= FEWEST_SAMPLES for loop in loops):
-        return Candidate(record, len(ok), (), 0.0, _unmeasured(run, record) or "too few steps were timed to compare it")
+        return Candidate(record, len(ok), (), 0.0, _unmeasured(run, record) or TOO_FEW_STEPS, was_tried)
     loop_ms = sum(loop.evaluations * _median_ms(loop) for loop in loops)
-    return Candidate(record, len(ok), loops, loop_ms, _unmeasured(run, record) or _unchecked(run, record))
+    refusal = _unmeasured(run, record) or _unchecked(run, record)
+    return Candidate(record, len(ok), loops, loop_ms, refusal, was_tried)
 
 
 def _loop(processes: Sequence[CellRecord], stage: str) -> Loop:
@@ -200,6 +211,14 @@ def _slower(run: RunRecord, standing: Standing, rung: int) -> dict[str, str]:
     if len(stay) == 1 and not waiting and run.due(stay[0].record):
         closed[stay[0].id] = ALONE
     return closed
+
+
+def _leading(run: RunRecord, standing: Standing, closed: Mapping[str, str]) -> Iterator[Candidate]:
+    """Yields the fastest of those that did not drop out, now or before, and whoever is not told apart from it."""
+    reasons = ((each, closed.get(each.id) or run.why_closed(each.record)) for each in standing.ranked)
+    left = [each for each, reason in reasons if not reason or reason == ALONE]
+    yield from left[:1]
+    yield from (each for each in left[1:] if not is_slower(each, left[0]))
 
 
 def _by_how_much(one: Candidate, other: Candidate, rung: int) -> str:

@@ -55,7 +55,13 @@ class _MistakeError(Exception):
         self.words = words
 
 
-def check(schema: type[T], table: Mapping[str, Any], where: str, flags: Mapping[str, str] | None = None) -> T:
+def check(
+    schema: type[T],
+    table: Mapping[str, Any],
+    where: str,
+    flags: Mapping[str, str] | None = None,
+    also: Mapping[str, Any] = types.MappingProxyType({}),
+) -> T:
     """Checks what a person wrote.
 
     Args:
@@ -64,12 +70,13 @@ def check(schema: type[T], table: Mapping[str, Any], where: str, flags: Mapping[
         table: What was written.
         where: Begins the message: the file, and the table in it.
         flags: Command-line flag of each key, where the values came from there; replaces ``where`` and key.
+        also: Type hints of keys that may be written too and are not in ``table``: names for one that is unknown.
 
     Raises:
         UserError: A key is unknown or missing, or a value is wrong.
     """
     try:
-        found: T = _table(schema, json.loads(json.dumps(table, default=str)), ())
+        found: T = _table(schema, json.loads(json.dumps(table, default=str)), (), also)
     except _MistakeError as mistake:
         key = flags[str(mistake.location[0])] if flags else f"{where}: {_dotted(mistake.location)}"
         raise UserError(f"{key}: {mistake.words}") from mistake
@@ -102,14 +109,17 @@ def _shown(value: Any) -> str:
 # ---------------------------------------------------------------------------------------------------------- values
 
 
-def _table(schema: type[Any], value: Any, at: tuple[str | int, ...]) -> Any:
+def _table(
+    schema: type[Any], value: Any, at: tuple[str | int, ...], also: Mapping[str, Any] = types.MappingProxyType({})
+) -> Any:
     if not isinstance(value, dict):
         raise _MistakeError(at, f"{_shown(value)} is no table")
     fields = _fields(schema)  # type: ignore[arg-type]  # as above
     found = {key: _value(hint, value[key], (*at, key)) for key, (hint, _) in fields.items() if key in value}
     for key in value:
         if key not in fields:
-            raise _MistakeError((*at, key), f"unknown key; {_nearest_key(fields_of(schema), key, value[key])}")
+            known = {**also, **fields_of(schema)}
+            raise _MistakeError((*at, key), f"unknown key; {_nearest_key(known, key, value[key])}")
     for key, (_, required) in fields.items():
         if required and key not in value:  # none that is there may be it, misspelt
             raise _MistakeError((*at, key), "is missing")

@@ -18,6 +18,8 @@ from sdtui.model.errors import UserError, nearest
 
 _SHIPPED = Path(__file__).parent
 CONFIGS = _SHIPPED / "configs"
+_EXTENDS = {"extends": str}
+"""A key of modes and pipelines that is gone once they are merged with what they extend."""
 
 
 @dataclass(frozen=True)
@@ -243,9 +245,11 @@ def _without_rivals(inherited: dict[str, Any], table: Mapping[str, Any]) -> dict
 
 
 def _mode(name: str, entries: Mapping[str, Entry]) -> Mode:
-    checked = check(ModeTable, merged(name, entries), entries[name].where)
+    checked = check(ModeTable, merged(name, entries), entries[name].where, also=_EXTENDS)
     if checked.compile and checked.compile.mode and checked.compile.options:
-        raise UserError(f"{entries[name].where}: compile.options: torch.compile takes them or compile.mode; leave one out")
+        raise UserError(
+            f"{entries[name].where}: compile.options: torch.compile takes them or compile.mode; leave one out"
+        )
     values = dict(vars(checked))
     values["label"] = checked.label or name.replace("-", " ")
     values["compile"] = CompileOptions(**vars(checked.compile)) if checked.compile else None
@@ -256,7 +260,7 @@ def _pipeline(name: str, entries: Mapping[str, Entry]) -> PipelineTable:
     where = entries[name].where
     table = merged(name, entries)
     table.setdefault("label", name)
-    pipeline = check(PipelineTable, table, where)
+    pipeline = check(PipelineTable, table, where, also=_EXTENDS)
     _known(pipeline.batched_stages, pipeline.stages, f"{where}: batched_stages")
     earlier: list[str] = []
     for stage_name, stage in pipeline.stages.items():

@@ -31,6 +31,16 @@ MOST_PROCESSES = 1000
 """Of a cell: more is a slip of the finger, and would hold the device for weeks."""
 
 
+def _line(text: str) -> str:
+    if len(text.splitlines()) > 1 or text.endswith("\n"):
+        raise ValueError("is more than a line")
+    return text
+
+
+Line = Annotated[str, Limits(after=_line)]
+Label = Annotated[str, Limits(filled=True, after=_line)]
+
+
 def _device(text: str) -> str:
     if not re.fullmatch(r"cpu|cuda(:(\d+|(GPU|MIG)-[0-9A-Za-z-]+))?", text):
         raise ValueError("is no device; write 'cpu', 'cuda:N' or 'cuda:GPU-…' (a UUID)")
@@ -139,8 +149,8 @@ class PipelineTable:
     ``batched_stages`` are the stages that batch sizes over 1 run; empty means all.
     """
 
-    label: Text
-    description: str = ""
+    label: Label
+    description: Line = ""
     prompt: str
     notes: tuple[str, ...] = ()
     batched_stages: tuple[str, ...] = ()
@@ -162,8 +172,8 @@ class CompileTable:
 class ModeTable:
     """A mode's options; see `sdtui.model.cell.Mode`. ``label`` defaults to the name, dashes as spaces."""
 
-    label: Text | None = None
-    description: str = ""
+    label: Label | None = None
+    description: Line = ""
     compile: CompileTable | None = None
     memory_format: MemoryFormat = "contiguous"
     fuse_qkv: bool = False
@@ -235,6 +245,6 @@ class PlanTable(PlanKeys):
 class PresetTable(PlanKeys):
     """A preset: keys, and further keys that depend on whether there is a usable GPU."""
 
-    description: str = ""
+    description: Line = ""
     gpu: PlanKeys | None = None
     cpu: PlanKeys | None = None

@@ -58,7 +58,10 @@ def _facts_of(result: Result) -> Iterator[tuple[str, Any]]:
             if environment.name == spec.slot.environment:
                 yield from _flat(f"{environment.name}: ", encode(environment))
         yield from ((way, bool(sitting.started.flags.get(way))) for way in _WAYS)
-        yield "exclusive", bool(sitting.started.flags.get("exclusive", True))  # every process imported for itself before
+        yield (
+            "exclusive",
+            bool(sitting.started.flags.get("exclusive", True)),
+        )  # every process imported for itself before
     yield from (("weights", spec.weights), ("seed", spec.seed), ("prompt", spec.prompt))
     if result.on_gpu and any(call.call > 1 for process in result.processes for call in process.record.calls):
         yield "median SM clock MHz while measuring", result.sm_clock_mhz

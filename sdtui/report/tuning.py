@@ -12,7 +12,7 @@ from sdtui.records import RunRecord
 from sdtui.report import text
 from sdtui.report.merge import Result, results_of
 from sdtui.runs import short
-from sdtui.tuning import ALONE, Candidate, Standing, ratio_interval, speed_ratio, standings
+from sdtui.tuning import ALONE, TOO_FEW_STEPS, Candidate, Standing, ratio_interval, speed_ratio, standings
 
 _COMPILED = "compile"
 """The mode that speeds are given against beside `BASE`."""
@@ -46,7 +46,7 @@ class Outcome:
         """Says in a sentence or two which mode is the fastest, and how sure that is."""
         fastest = self.standing.fastest
         if fastest is None:
-            yield "no mode can be named: none was measured whose output is within the limits"
+            yield f"no mode can be named: {self._why_none()}"
             return
         yield f"fastest within the output check: {fastest.mode}{self._faster_than_base(fastest)}"
         for other in self.standing.ambiguous:
@@ -65,7 +65,7 @@ class Outcome:
         if fastest is None:
             return ""
         mode = fastest.record.spec.mode
-        description = f"As {mode.name}, the fastest of {len(self.results)} modes for {self.heading}"
+        description = f"As {mode.name}, the fastest of {len(self.standing.tried)} modes tried for {self.heading}"
         comments = [*self.verdict(), f"run {self.run.id}"]
         return mode_to_toml(replace(mode, label="", description=description), comments)
 
@@ -86,6 +86,13 @@ class Outcome:
             str(candidate.processes),
             candidate.refusal or self._why_out(candidate) or text.NONE,
         ]
+
+    def _why_none(self) -> str:
+        if self.standing.ranked:
+            return f"nothing but {self.standing.ranked[0].mode} was measured"
+        if any(each.refusal == TOO_FEW_STEPS for each in self.standing.refused):
+            return "too few steps were timed to compare the modes; ask for more --calls or --steps"
+        return "none was measured whose output is within the limits"
 
     def _why_out(self, candidate: Candidate) -> str:
         reason = self.run.why_closed(candidate.record)

@@ -17,6 +17,7 @@ from sdtui.model.spans import span_text
 from sdtui.ordering import ordered
 from sdtui.records import RunRecord
 from sdtui.supervisor.sitting import Sitting
+from sdtui.tuning import row_of
 
 FIRST_RUNG_SHARE = 2 / 3
 """Of a budget, what the first rung of what is tuned may take: figures of one process each are a poor end of it."""
@@ -57,17 +58,20 @@ class Queue:
         """Yields the number of each round's processes, and the cells whose process of this number is due.
 
         What does not fit into the budget is passed over. The first rung of what is tuned leaves a third of the budget
-        to the later ones; what it passed over for that comes after them, as far as it fits then.
+        to the later ones; what it passed over for that comes after them, as far as it fits then, and before them in a
+        row that has fewer than two cells left to compare: no later rung has anything to tell there.
         """
         processes = range(1, self._sitting.processes + 1)
         if self._sitting.tune and self._sitting.budget_s is not None and len(processes) > 1:
             yield 1, self._round(1, FIRST_RUNG_SHARE)
+            while self._next(self._cells, 1, lonely=True) is not None:
+                yield 1, self._round(1, lonely=True)
             yield from ((process, self._round(process)) for process in processes[1:])
         yield from ((process, self._round(process)) for process in processes)
 
-    def _round(self, process: int, share: float = 1.0) -> Iterator[Cell]:
+    def _round(self, process: int, share: float = 1.0, lonely: bool = False) -> Iterator[Cell]:
         waiting = list(self._cells)
-        while (cell := self._next(waiting, process, share)) is not None:
+        while (cell := self._next(waiting, process, share, lonely)) is not None:
             waiting.remove(cell)
             yield cell
 
@@ -123,9 +127,16 @@ class Queue:
         cells = (cell for cell in self._cells if self._is_due(cell))
         return {cell.id: self._why_not(self._forecast(cell)) for cell in cells}
 
-    def _next(self, waiting: Sequence[Cell], process: int, share: float) -> Cell | None:
+    def _next(self, waiting: Sequence[Cell], process: int, share: float = 1.0, lonely: bool = False) -> Cell | None:
         due = (cell for cell in waiting if self._record.due(self._record.cells[cell.id])[:1] == (process,))
-        return next((cell for cell in due if self._fits(cell, share)), None)
+        asked = (cell for cell in due if not lonely or self._is_lonely(cell))
+        return next((cell for cell in asked if self._fits(cell, share)), None)
+
+    def _is_lonely(self, cell: Cell) -> bool:
+        """Says whether fewer than two cells of its row were measured and are left to compare."""
+        row = [self._record.cells[each.id] for each in self._cells if row_of(each.slot) == row_of(cell.slot)]
+        left = (each for each in row if not self._record.why_closed(each))
+        return sum(any(one.finished and one.finished.status == "ok" for one in each.processes) for each in left) < 2
 
     def _fits(self, cell: Cell, share: float) -> bool:
         left_s = self._left_s(share)

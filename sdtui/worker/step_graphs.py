@@ -179,7 +179,7 @@ class StepGraphs:
         return self._kept(result)
 
     def _kept(self, returned: Any) -> Any:
-        """Returns a pipeline's output with copies of what lies in the graphs' memory, which the next call overwrites."""
+        """Returns an output with copies of what lies in the graphs' memory, which the next call overwrites."""
         theirs = {result.untyped_storage().data_ptr() for result in self._results.values()}
 
         def own(leaf: torch.Tensor) -> torch.Tensor:

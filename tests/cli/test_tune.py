@@ -56,7 +56,7 @@ def test_an_output_that_cannot_be_checked_names_no_mode_but_no_compile(shell: Sh
     assert "output not checked: its output and no-compile's were not both there to compare" in said.err
     assert [cell.process for cell in shell.record().cells.values()] == [1, 1], "neither is measured further"
     device = shell.record().sittings[0].started.machine.device_name
-    what = f"the fastest of 2 modes for sd-txt2img, batch size 1, on {device}"
+    what = f"the fastest of 2 modes tried for sd-txt2img, batch size 1, on {device}"
     assert said.out.splitlines()[-1] == f'description = "As no-compile, {what}"'
 
 
@@ -67,6 +67,25 @@ def test_where_no_mode_was_measured_none_is_named(shell: Shell) -> None:
     assert "no mode can be named: none was measured whose output is within the limits\n" in said.err
     assert "| unsupported: no such attention here |" in said.err
     assert not (settings.config_dir() / "modes").exists()
+
+
+def test_a_mode_that_cannot_be_kept_is_printed(shell: Shell) -> None:
+    shell.play("ok")
+    (settings.config_dir() / "modes").parent.mkdir(parents=True, exist_ok=True)
+    (settings.config_dir() / "modes").write_text("no folder")
+    said = shell.run(*FAKE, "--save", "best")
+    assert said.status == 1
+    assert said.err.endswith("/modes: File exists: the mode is not kept, but printed\n")
+    assert said.out.startswith("# fastest within the output check: no-compile\n")
+
+
+def test_too_few_steps_are_named_as_the_reason(shell: Shell) -> None:
+    said = shell.run(
+        "tune", "sd-txt2img", *ON_CPU, "--mode", "channels-last", "--steps", "1", "--calls", "2", "--processes", "1"
+    )
+    assert said.status == 1
+    expected = "no mode can be named: too few steps were timed to compare the modes; ask for more --calls or --steps\n"
+    assert said.err.endswith(expected)
 
 
 def test_modes_that_are_not_tried_out_are_named(shell: Shell) -> None:
@@ -131,7 +150,7 @@ def test_an_environment_that_is_not_registered(sdtui: Command) -> None:
     assert said.err.startswith("sdtui: --env: 'nightly' is not registered under [environments]")
 
 
-def test_what_was_cancelled_is_not_kept_but_printed(shell: Shell) -> None:
+def test_what_was_cancelled_is_not_kept(shell: Shell) -> None:
     shell.play("hang-beside")
     process = shell.start(*FAKE, "--save", "best")
     shell.await_step()
@@ -140,5 +159,7 @@ def test_what_was_cancelled_is_not_kept_but_printed(shell: Shell) -> None:
     process.send_signal(signal.SIGINT)
     said = shell.ended(process)
     assert said.status == 130
-    assert said.out.startswith("# fastest within the output check: no-compile\n")
+    assert "no mode is kept as 'best': the run was cancelled\n" in said.err
+    assert "no mode can be named: nothing but no-compile was measured\n" in said.err
+    assert said.out == ""
     assert not (settings.config_dir() / "modes").exists()

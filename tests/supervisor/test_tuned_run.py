@@ -93,3 +93,14 @@ def test_the_first_rung_leaves_a_third_of_a_budget_to_the_others(lab: Lab) -> No
     record = runs.read(folder)
     assert [[record.cells[cell].spec.slot.mode for cell in each] for each in record.leading] == [["bf16"]]
     assert [each.rung for each in rungs(folder)] == [1, 2, 1]
+
+
+def test_what_stands_alone_in_its_row_waits_for_what_was_passed_over(lab: Lab) -> None:
+    folder = lab.create(PACED, modes=("no-compile", "bf16", "channels-last"), processes=2, tune=True)
+    sitting = lab.sitting(folder, budget_s=300.0)
+    takes_s = {"no-compile": 5.0, "bf16": 230.0, "channels-last": 210.0}
+    durations = tuple(known(sitting, *(takes_s[cell.slot.mode] for cell in sitting.cells)))
+    assert lab.run(folder, dataclasses.replace(sitting, durations=durations)) == 0
+    assert began(folder) == [(1, mode, 1) for mode in ("no-compile", "bf16", "channels-last")], (
+        "no-compile, and then bf16, which it drops out for, are measured again where there is another to compare with"
+    )

@@ -133,6 +133,28 @@ def test_whoever_may_be_the_fastest_is_named_with_it() -> None:
     assert [each.mode for each in standing.ranked] == ["a", "b", "no-compile"]
 
 
+def test_who_dropped_out_leads_no_later_rung() -> None:
+    run = Tuned("no-compile", "a", "b", "c")
+    for mode, ms in (("no-compile", 40), ("a", 20), ("b", 10), ("c", 30)):
+        run.measure(mode, ms)
+    run.end(1)
+    run.measure("a", 200, process=2)
+    run.measure("b", 100, process=2)  # a host grown slow: c's one process seems the faster now
+    ended = run.end(2)
+    assert ended is not None
+    assert {*ended.best} == {"a", "b"}
+
+
+def test_a_mode_beside_which_none_was_tried_is_not_the_fastest() -> None:
+    run = Tuned("no-compile", "a")
+    run.measure("no-compile", 10)
+    (standing,) = standings(run.record)
+    assert standing.fastest is None
+    run.measure("a", 10, status="unsupported", distance=None)
+    (standing,) = standings(run.record)
+    assert standing.fastest is not None
+
+
 @pytest.mark.parametrize(
     ("distance", "reason"), [(FAR, "output differs: relative L2 0.5"), (None, "output not checked: its output")]
 )

@@ -158,7 +158,11 @@ def test_what_changes_the_loop_is_captured_anew(pipeline, changes, mode):
         ("sd-txt2img", "guidance_scale", np.array([7.5, 2.0, 7.5])),
         ("sd-txt2img", "num_inference_steps", np.array([4, 3, 6])),
         ("sd-img2img", "strength", np.array([0.5, 0.75])),
-        ("sd-img2img", "image", [np.full((1, *size, 3), 0.5, np.float32) for size in ((64, 128), (128, 64), (64, 128))]),
+        (
+            "sd-img2img",
+            "image",
+            [np.full((1, *size, 3), 0.5, np.float32) for size in ((64, 128), (128, 64), (64, 128))],
+        ),
     ],
 )
 def test_numbers_and_images_of_numpy_count_as_others_do(pipeline, name, values):
