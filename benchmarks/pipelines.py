@@ -81,6 +81,8 @@ def load(cell: Cell, device: str) -> Loaded:
     """Builds the cell's pipeline and applies its mode."""
     stage = cell.stages[0]
     dtype = getattr(torch, cell.dtype)
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)  # graphs and events are the current device's
     options.apply_global(cell.mode, device)
     pipe = build(stage, cell.seed, device, dtype)
     denoiser = getattr(pipe, stage.denoisers[0])

@@ -37,6 +37,7 @@ def write(cell: Cell, device: str) -> str:
         f"SEED = {cell.seed}",
         *needs.definitions,
         "",
+        *(["torch.cuda.set_device(DEVICE)"] if device.startswith("cuda:") and device != "cuda:0" else []),
         *_globals(cell),
         *_limit(cell),
     ]

@@ -109,6 +109,12 @@ def test_a_gpu_named_by_uuid_is_the_first_whoever_asks(tmp_path, device):
     assert 'DEVICE = "cuda:0"' in script_text.write(cell_of(), device)
 
 
+@pytest.mark.parametrize(("device", "is_set"), [("cuda:0", False), ("cuda:1", True), ("cpu", False)])
+def test_a_script_for_another_gpu_makes_it_the_current_one(device, is_set):
+    """Graphs and events are the current device's."""
+    assert ("torch.cuda.set_device(DEVICE)" in script_text.write(cell_of(), device)) == is_set
+
+
 def test_script_applies_what_changes_no_pixel():
     pipe = names_of("fused")["pipe"]
     assert {type(processor).__name__ for processor in pipe.unet.attn_processors.values()} == {"FusedAttnProcessor2_0"}

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from sdtui.model.cell import CompileOptions, Mode
 from sdtui.worker import options
 from sdtui.worker.call import arguments
-from sdtui.worker.conditioning import Given
+from sdtui.worker.conditioning import Conditioning, Given
 
 PIPELINES = ("sd-txt2img", "sd-img2img", "sd-inpaint", "sd-controlnet", "if", "if-cascade")
 SCHEDULERS = (
@@ -285,3 +285,36 @@ def test_what_is_given_beforehand_is_not_frozen_with_the_weights():
     torch.testing.assert_close(made, reader(tensor))
     reader.given.value.normal_()
     torch.testing.assert_close(compiled(tensor), reader(tensor))
+
+
+def test_what_a_unet_is_given_beside_the_prompt_is_given_beforehand_too():
+    """As SDXL's are: text embeddings and sizes."""
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        sample_size=8,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(2, 4),
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=80,
+        cross_attention_dim=32,
+    ).eval()
+    generator = torch.Generator().manual_seed(0)
+    rows = 2
+    added = {
+        "text_embeds": torch.randn(rows, 32, generator=generator),
+        "time_ids": torch.arange(6.0).repeat(rows, 1),
+    }
+    sample = torch.randn(rows, 4, 8, 8, generator=generator)
+    prompt = torch.randn(rows, 7, 32, generator=generator)
+    times = torch.tensor([900, 500, 100])
+    plain = [unet(sample, time, prompt, added_cond_kwargs=added).sample for time in times]
+    conditioning = Conditioning(unet, unet.forward)
+    conditioning.prepare(times, (sample, times[0], prompt), {"added_cond_kwargs": added})
+    for step, time in enumerate(times):
+        conditioning.at(step)
+        again = unet(sample, time, prompt, added_cond_kwargs=added).sample
+        assert torch.allclose(again, plain[step], atol=1e-5)
+    assert not torch.allclose(plain[0], plain[1], atol=1e-3), "or the test could not fail"
