@@ -88,6 +88,8 @@ class Outcome:
         ]
 
     def _why_none(self) -> str:
+        if not self.standing.tried:
+            return "none was measured"
         if self.standing.ranked:
             return f"nothing but {self.standing.ranked[0].mode} was measured"
         if any(each.refusal == TOO_FEW_STEPS for each in self.standing.refused):

@@ -101,6 +101,7 @@ def test_modes_that_are_not_tried_out_are_named(shell: Shell) -> None:
         "int8": "its output differs from no-compile's by more than rounding; name it with --mode",
     }
     assert said.status == 1
+    assert "no mode can be named: none was measured\n" in said.err
     assert "| compile | – | – | – | – | – | – | – | 0 | did not fit into the budget of 1s: " in said.err
     assert "run what is left with 'sdtui resume" in said.err
 
