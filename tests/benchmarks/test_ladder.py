@@ -149,3 +149,16 @@ def test_what_a_mode_sets_for_its_process_is_taken_back():
         torch.backends.cudnn.benchmark = True
         assert not any(was == now for was, now in zip(before, state(), strict=True))
     assert state() == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="this torch has no such word")
+def test_what_no_mode_changed_keeps_its_place_in_the_compile_cache():
+    """To set TF32 to what it is makes its precision another word, which torch.compile takes for another program."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.fp32_precision = matmul.fp32_precision, "none"
+    try:
+        with pipelines.own_process("cpu"):
+            pass
+        assert matmul.fp32_precision == "none"
+    finally:
+        matmul.fp32_precision = before
