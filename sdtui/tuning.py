@@ -83,7 +83,7 @@ class Standing:
     @property
     def ambiguous(self) -> tuple[Candidate, ...]:
         """Those that are not told apart from the fastest."""
-        return tuple(each for each in self.ranked[1:] if not is_slower(each, self.ranked[0]))
+        return _leaders(self.ranked)[1:]
 
     def candidate(self, mode: str) -> Candidate | None:
         """Returns the candidate of a name that has figures; ``None`` where there is none."""
@@ -117,8 +117,8 @@ def end_rung(run: RunRecord, rung: int, measured: Sequence[str]) -> Iterator[Run
         is_due = is_new or (not _is_decided(run, standing.row, rung) and any(each.processes >= rung for each in found))
         if is_due and not (base and not base.loops and run.due(base.record)):
             closed = {**_refused(run, standing), **_slower(run, standing, rung)}
-            best = tuple(each.id for each in _leading(run, standing, closed))
-            yield RungFinished(len(run.sittings), rung, *standing.row, closed, best)
+            best = _leading(run, standing, closed) if standing.fastest else ()
+            yield RungFinished(len(run.sittings), rung, *standing.row, closed, tuple(each.id for each in best))
 
 
 def speed_ratio(one: Candidate, other: Candidate) -> float:
@@ -213,12 +213,15 @@ def _slower(run: RunRecord, standing: Standing, rung: int) -> dict[str, str]:
     return closed
 
 
-def _leading(run: RunRecord, standing: Standing, closed: Mapping[str, str]) -> Iterator[Candidate]:
-    """Yields the fastest of those that did not drop out, now or before, and whoever is not told apart from it."""
+def _leading(run: RunRecord, standing: Standing, closed: Mapping[str, str]) -> tuple[Candidate, ...]:
+    """Returns the leaders among those that did not drop out, now or before."""
     reasons = ((each, closed.get(each.id) or run.why_closed(each.record)) for each in standing.ranked)
-    left = [each for each, reason in reasons if not reason or reason == ALONE]
-    yield from left[:1]
-    yield from (each for each in left[1:] if not is_slower(each, left[0]))
+    return _leaders([each for each, reason in reasons if not reason or reason == ALONE])
+
+
+def _leaders(ranked: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Returns the first, and whoever is not told apart from it."""
+    return (*ranked[:1], *(each for each in ranked[1:] if not is_slower(each, ranked[0])))
 
 
 def _by_how_much(one: Candidate, other: Candidate, rung: int) -> str:

@@ -10,8 +10,8 @@ from sdtui.model.codec import encode
 from sdtui.report.merge import Result, sitting_of
 from sdtui.report.text import NOT_AVAILABLE
 
-_WAYS = ("cold", "trace")
-"""What a sitting's flags say of how its workers ran."""
+_WAYS = {"cold": False, "trace": False, "exclusive": True}
+"""What a sitting's flags say of how its workers ran, and how they did before flags said so."""
 _OF_THE_MOMENT = ("boot_id", "index")  # say nothing of how fast a machine is
 
 
@@ -57,11 +57,7 @@ def _facts_of(result: Result) -> Iterator[tuple[str, Any]]:
         for environment in sitting.started.environments:
             if environment.name == spec.slot.environment:
                 yield from _flat(f"{environment.name}: ", encode(environment))
-        yield from ((way, bool(sitting.started.flags.get(way))) for way in _WAYS)
-        yield (
-            "exclusive",
-            bool(sitting.started.flags.get("exclusive", True)),
-        )  # every process imported for itself before
+        yield from ((way, sitting.started.flags.get(way, before)) for way, before in _WAYS.items())
     yield from (("weights", spec.weights), ("seed", spec.seed), ("prompt", spec.prompt))
     if result.on_gpu and any(call.call > 1 for process in result.processes for call in process.record.calls):
         yield "median SM clock MHz while measuring", result.sm_clock_mhz

@@ -186,6 +186,9 @@ def test_how_workers_ran_is_listed() -> None:
         ("cold", "on", "off"),
         ("trace", "off", "on"),
     ]
+    later = runs.read(RESULTS.with_name("2026-11-28-h200-overhead"))
+    ways = [dataclasses.astuple(each) for each in compare_runs(traced, later).differences]
+    assert ("exclusive", "on", "off") in ways, "no process was forked then"
 
 
 @pytest.mark.parametrize(

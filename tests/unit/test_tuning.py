@@ -150,6 +150,9 @@ def test_a_mode_beside_which_none_was_tried_is_not_the_fastest() -> None:
     run.measure("no-compile", 10)
     (standing,) = standings(run.record)
     assert standing.fastest is None
+    ended = run.end(1, "no-compile")
+    assert ended is not None
+    assert ended.best == (), "nor does it lead, in the dashboard"
     run.measure("a", 10, status="unsupported", distance=None)
     (standing,) = standings(run.record)
     assert standing.fastest is not None
