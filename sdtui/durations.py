@@ -34,11 +34,12 @@ class Duration:
         traced: Whether there was a call under torch.profiler.
         import_s: From the worker's launch until its packages were imported.
         start_s: All else but the calls after the first: loading, the first call, what follows the last.
-        call_s: A call after the first, on average; the first, where there was no other.
+        call_s: A call after the first, on average; where there was none, the first without ``compile_s``.
         compile_s: What of ``start_s`` passed in torch.compile; 0 where nothing was compiled, or torch does not say.
         peak_mib: What torch's allocator held at its most during a call; ``None`` on a CPU.
         imports: Whether ``import_s`` holds the import of torch: not where a worker was forked once that was over.
         found_empty: Whether the compile cache held nothing when the worker began, of other cells neither.
+        once: Whether there was one call alone, whose ``call_s`` has warming up and capturing in it.
     """
 
     cell: str
@@ -58,6 +59,7 @@ class Duration:
     compile_s: float = 0.0
     imports: bool = True
     found_empty: bool = False
+    once: bool = False
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -139,6 +141,7 @@ def taken_by(record: RunRecord, process: CellRecord) -> Duration | None:
     peaks = [call.peak_allocated_mib for call in process.calls if call.peak_allocated_mib is not None]
     packages = {each.name: each.packages for each in sitting.started.environments}
     emptied = bool(sitting.started.flags.get("cold"))
+    compile_s = sum(call.compilation.seconds or 0.0 for call in process.calls if call.compilation)
     return Duration(
         cell=spec.id,
         pipeline=spec.slot.pipeline,
@@ -152,11 +155,12 @@ def taken_by(record: RunRecord, process: CellRecord) -> Duration | None:
         traced=bool(sitting.started.flags.get("trace")),
         import_s=import_s,
         start_s=max(0.0, process.finished_at - process.started - import_s - sum(later)),
-        call_s=sum(later) / count if count else first_s,
+        call_s=sum(later) / count if count else max(0.0, first_s - compile_s),
         peak_mib=max(peaks, default=None),
-        compile_s=sum(call.compilation.seconds or 0.0 for call in process.calls if call.compilation),
+        compile_s=compile_s,
         imports=process.imports,
         found_empty=process.compile_cache.empty if process.compile_cache else emptied and compiled_by(spec) > 0,
+        once=count == 0,
     )
 
 

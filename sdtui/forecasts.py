@@ -100,6 +100,7 @@ class _Wanted:
             known.cell != self.cell.id,
             known.pipeline != self.cell.slot.pipeline,
             known.dtype != self.cell.dtype,
+            known.once,
             known.mode != self.cell.mode.name,
             abs(math.log(known.work / self.work)),
             known.torch != self.torch,

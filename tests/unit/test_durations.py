@@ -34,6 +34,18 @@ def test_a_recorded_run_tells_what_its_cells_took() -> None:
     assert stages.peak_mib == pytest.approx(3801, abs=1), "of its second stage, which takes the most"
 
 
+def test_a_call_that_was_the_only_one_is_told_without_its_compilation() -> None:
+    record = runs.read(RESULTS / "2026-11-25-h100-cold")
+    (cell,) = record.cells.values()
+    process = replace(cell.processes[0], calls=[call for call in cell.calls if call.call == 1])
+    told, whole = (durations.taken_by(record, each) for each in (process, cell))
+    assert told and whole
+    assert (told.once, whole.once) == (True, False)
+    assert told.call_s == pytest.approx(process.calls[0].wall_ms / 1000 - told.compile_s)
+    assert told.call_s < 0.5 * told.compile_s
+    assert told.start_s == pytest.approx(whole.start_s + 2 * whole.call_s), "with that call in it"
+
+
 def test_another_device_tells_nothing_here() -> None:
     assert list(durations.taken(runs.read(RESULTS / "2026-11-25-h100-cold"), "NVIDIA A100")) == []
 

@@ -140,6 +140,16 @@ def test_calls_grow_with_their_work_and_nothing_else_does() -> None:
     assert four - one == pytest.approx(3 * cell.calls * known.call_s, abs=0.2)
 
 
+def test_one_short_call_that_compiled_is_no_measure_of_fifty_steps() -> None:
+    """On an H200, four steps that were compiled for 90 s became a forecast of 74 minutes, and no budget held them."""
+    (cold,) = taken(COLD)
+    cell = replace(spec(SD_COMPILED), id="longer", mode=replace(spec(SD_COMPILED).mode, name="mine"))
+    short = replace(cold, cell="short", mode="mine", work=cold.work / 12.5, call_s=10.0, once=True)
+    without_it, with_it = (forecast(cell, known, HERE).seconds for known in ([cold], [cold, short]))
+    assert with_it == pytest.approx(without_it, abs=0.2)
+    assert forecast(cell, [short], HERE).seconds > 3 * 12.5 * 10, "where there is nothing else, it counts"
+
+
 def test_another_torch_or_manner_tells_less() -> None:
     other = replace(HERE, torch={"current": "2.12.0"})
     assert forecast(spec(SD), taken(PAGE), other).basis == "similar"
