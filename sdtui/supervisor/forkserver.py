@@ -26,6 +26,9 @@ State = Literal["importing", "ready", "gone"]
 _MESSAGE_BYTES = 4096
 _NVML_CHECK = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 """Lets ``torch.cuda.is_available()``, which packages call when imported, begin nothing that forbids a fork."""
+_EAGER = "torchao"
+"""What diffusers imports where it is installed, to load weights that it quantised, and what then begins to use the GPU
+(`torchao 0.18`). Modes that quantise import it themselves."""
 
 
 class ForkServer:
@@ -57,7 +60,8 @@ class ForkServer:
         self._gpu_uuid = gpu_uuid
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(limits.EXIT_S)
-        arguments = [str(theirs.fileno()), str(os.getpid()), *_classes(cells)]
+        hidden = _EAGER if all(cell.weights == "random" for cell in cells) else ""
+        arguments = [str(theirs.fileno()), str(os.getpid()), hidden, *_classes(cells)]
         try:
             with theirs, log.open("ab") as output:
                 self._process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""``python -m sdtui.worker.forkserver SOCKET_FD PARENT_PID CLASS…``: imports once, then forks a worker for each cell.
+"""``python -m sdtui.worker.forkserver SOCKET_FD PARENT_PID HIDDEN CLASS…``: imports once, then forks workers for cells.
 
 What takes longest in the life of a short cell is the import of torch and diffusers. A process that is forked from one
 that has imported them, and has done nothing else, begins where a fresh one would be after its import: it has a process
@@ -7,6 +7,7 @@ group, a CUDA context, an allocator and compiled code of its own, none of which 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib
@@ -15,7 +16,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -30,12 +31,15 @@ _NOT_INITIALIZED = 3  # CUDA_ERROR_NOT_INITIALIZED (CUDA driver API, cudaError_e
 
 
 def main() -> None:
-    """Imports the classes, named as ``diffusers.UNet2DConditionModel``, then serves the supervisor."""
-    descriptor, parent, *classes = sys.argv[1:]
+    """Imports the classes, named as ``diffusers.UNet2DConditionModel``, then serves the supervisor.
+
+    ``HIDDEN`` is a package that is not there for what is imported; empty where there is none.
+    """
+    descriptor, parent, hidden, *classes = sys.argv[1:]
     die_with_parent(int(parent))
     with socket.socket(fileno=int(descriptor)) as supervisor:
         supervisor.set_inheritable(False)
-        serve(supervisor, functools.partial(work, imported=True), _import(classes))
+        serve(supervisor, functools.partial(work, imported=True), _import(classes, hidden))
 
 
 def serve(supervisor: socket.socket, work: Callable[[Job, int], None], problem: str = "") -> None:
@@ -63,20 +67,34 @@ def serve(supervisor: socket.socket, work: Callable[[Job, int], None], problem: 
         supervisor.send(str(answer).encode())
 
 
-def _import(classes: Sequence[str]) -> str:
+def _import(classes: Sequence[str], hidden: str = "") -> str:
     """Imports the classes, and what measures.
 
     Returns:
         Which import it was after which no forked process could use a GPU; empty where there was none.
     """
     importlib.import_module("torch")
-    for name in classes:
-        library, _, class_name = name.partition(".")
-        getattr(importlib.import_module(library), class_name, None)  # one that is not there is its cells' to miss
-        if _gpu_in_use():
-            return f"importing {name} begins to use the GPU"
-    importlib.import_module("sdtui.worker.measure")
-    return "importing sdtui.worker.measure begins to use the GPU" if _gpu_in_use() else ""
+    with _without(hidden):
+        for name in classes:
+            library, _, class_name = name.partition(".")
+            getattr(importlib.import_module(library), class_name, None)  # one that is not there is its cells' to miss
+            if _gpu_in_use():
+                return f"importing {name} begins to use the GPU"
+        importlib.import_module("sdtui.worker.measure")
+        return "importing sdtui.worker.measure begins to use the GPU" if _gpu_in_use() else ""
+
+
+@contextlib.contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Has a package look as if it were not installed; who imports it afterwards finds it. Of none, an empty name."""
+    if not package or package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # the import system takes that so
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def _gpu_in_use() -> bool:

@@ -37,11 +37,13 @@ def quantize(denoiser: torch.nn.Module, kind: str) -> None:
 
 
 def _config(kind: str) -> Any:
+    """Returns torchao's. Inductor's options stay the mode's: those of torchao would have every kernel tuned."""
     from torchao import quantization
 
     if kind == "int8":
-        return quantization.Int8DynamicActivationInt8WeightConfig()
-    return quantization.Float8DynamicActivationFloat8WeightConfig(granularity=quantization.PerTensor())
+        return quantization.Int8DynamicActivationInt8WeightConfig(set_inductor_config=False)
+    whole = quantization.PerTensor()
+    return quantization.Float8DynamicActivationFloat8WeightConfig(granularity=whole, set_inductor_config=False)
 
 
 def _is_worth_it(module: torch.nn.Module, name: str) -> bool:

@@ -39,7 +39,8 @@ def test_a_call_that_was_the_only_one_is_told_without_its_compilation() -> None:
     (cell,) = record.cells.values()
     process = replace(cell.processes[0], calls=[call for call in cell.calls if call.call == 1])
     told, whole = (durations.taken_by(record, each) for each in (process, cell))
-    assert told and whole
+    assert told
+    assert whole
     assert (told.once, whole.once) == (True, False)
     assert told.call_s == pytest.approx(process.calls[0].wall_ms / 1000 - told.compile_s)
     assert told.call_s < 0.5 * told.compile_s

@@ -1,5 +1,6 @@
 """When a process may fork workers."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -52,3 +53,28 @@ def test_the_import_that_begins_it_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(forkserver.importlib, "import_module", lambda name: sys.modules[__name__])
     named = forkserver._import(["json.Harmless", "json.Eager", "json.Never"])
     assert named == "importing json.Eager begins to use the GPU"
+
+
+def test_a_package_that_is_hidden_is_found_again_by_who_imports_it_later(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As diffusers asks for torchao: what `importlib.util.find_spec` says when it is imported decides."""
+    (tmp_path / "eager_package.py").write_text("")
+    (tmp_path / "asking_package.py").write_text(
+        "import importlib.util\n"
+        "there = importlib.util.find_spec('eager_package') is not None\n"
+        "try:\n    import eager_package\nexcept ImportError:\n    raised = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("eager_package", "asking_package"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import_module = importlib.import_module
+    monkeypatch.setattr(
+        forkserver.importlib, "import_module", lambda name: import_module("json" if "." in name else name)
+    )
+    assert forkserver._import(["asking_package.Class"], "eager_package") == ""
+    asking = sys.modules["asking_package"]
+    assert (asking.there, asking.raised) == (False, True)  # type: ignore[attr-defined]
+    assert import_module("eager_package")
+    assert forkserver._import(["asking_package.Class"], "eager_package") == "", "what was imported before stays"
+    assert "eager_package" in sys.modules
