@@ -372,7 +372,8 @@ def _lines(result: dict[str, Any]) -> str:
     ]
     for kind in result["ratios"] if "sittings" in result else ():
         medians = ", ".join(f"{each['medians'][kind]:.4f}" for each in result["sittings"])
-        lines.append(f"  {kind} in each sitting: {medians}")
+        low, high = result["interval_of_sittings"][kind]
+        lines.append(f"  {kind} in each sitting: {medians}; sittings drawn first, {low:.4f} to {high:.4f}")
     return "\n".join(lines)
 
 

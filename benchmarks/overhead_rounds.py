@@ -53,6 +53,17 @@ def interval(ratios: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def interval_of_sittings(sittings: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Returns it where sittings are drawn first, then rounds of each: it holds what several processes differ by."""
+    generator = np.random.default_rng(0)
+    medians = [
+        np.median(np.concatenate([generator.choice(sittings[n], len(sittings[n])) for n in drawn]))
+        for drawn in generator.integers(len(sittings), size=(RESAMPLES, len(sittings)))
+    ]
+    low, high = np.percentile(medians, [2.5, 97.5])
+    return float(low), float(high)
+
+
 def resolved(found: dict[str, Any]) -> bool:
     """Whether the interval of each kind's calls is narrow enough."""
     return all(each["resolved"] for each in found["ratios"].values())
@@ -124,6 +135,7 @@ def joined(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
             first = sittings[0]
             refuse_others(path, "--join", result, (first["torch"], list(first["ratios"])))
     for cell, sittings in of_cell.items():
+        rounds = [rounds_of(each) for each in sittings]
         counts = [each["rounds"] for each in sittings]
         host_us = float(np.average([each["host_us_per_step"] for each in sittings], weights=counts))
         yield {
@@ -138,6 +150,10 @@ def joined(paths: Sequence[Path]) -> Iterator[dict[str, Any]]:
                 }
                 for each in sittings
             ],
+            "interval_of_sittings": {
+                kind: interval_of_sittings([[ratio(kind, each) for each in sitting] for sitting in rounds])
+                for kind in sittings[0]["ratios"]
+            },
             "host_us_per_step": round(host_us, 1),
-            **findings([each for sitting in sittings for each in rounds_of(sitting)]),
+            **findings([each for sitting in rounds for each in sitting]),
         }
