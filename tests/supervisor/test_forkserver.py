@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 from supervised import OK, Lab, await_event, both, events, patched, reasons, statuses, until
 
+from sdtui.catalog.expand import expand
+from sdtui.catalog.load import load_catalog
+from sdtui.catalog.plans import resolve_plan
 from sdtui.model.cell import Cell
 from sdtui.model.events import CellFinished, CellPhase, CellStarted, Log
+from sdtui.model.machine import Interpreter
 from sdtui.supervisor import forkserver, limits
 from sdtui.supervisor.control import request_cancel, request_skip
 
+CATALOG = load_catalog()
 QUICK = patched(limits, POLL_S=0.02)
 
 
@@ -60,6 +65,24 @@ def test_a_forked_worker_has_its_cells_own_variables(lab: Lab) -> None:
     names = lab.behaviour.with_name("variables").read_text().splitlines()
     assert {"TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_VISIBLE_DEVICES"} <= set(names)
     assert "PYTORCH_NVML_BASED_CUDA_CHECK" not in names
+
+
+@pytest.mark.parametrize(("weights", "hidden"), [("random", "torchao"), ("somebody/quantised", "")])
+def test_torchao_is_hidden_where_no_weights_can_be_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: str, hidden: str
+) -> None:
+    plan = resolve_plan(CATALOG, "smoke", {"weights": weights}, gpu_available=False)
+    commands: list[list[str]] = []
+
+    def refuse(command: list[str], **_: Any) -> None:
+        commands.append(command)
+        raise OSError
+
+    monkeypatch.setattr(forkserver.subprocess, "Popen", refuse)
+    interpreter = Interpreter("current", "python", "3.11.0")
+    with pytest.raises(OSError):  # noqa: PT011
+        forkserver.ForkServer(interpreter, expand(plan, CATALOG), None, tmp_path, tmp_path / "log")
+    assert [command[5:8] for command in commands] == [[str(os.getpid()), hidden, "diffusers.StableDiffusionPipeline"]]
 
 
 @pytest.mark.parametrize("behaviour", ["measure:sigkill", "load:segv", "load:exit3"])

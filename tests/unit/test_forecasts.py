@@ -141,7 +141,7 @@ def test_calls_grow_with_their_work_and_nothing_else_does() -> None:
 
 
 def test_one_short_call_that_compiled_is_no_measure_of_fifty_steps() -> None:
-    """On an H200, four steps that were compiled for 90 s became a forecast of 74 minutes, and no budget held them."""
+    """On an H200, one call of four steps, most of it compiling, became a forecast of 74 minutes for three of fifty."""
     (cold,) = taken(COLD)
     cell = replace(spec(SD_COMPILED), id="longer", mode=replace(spec(SD_COMPILED).mode, name="mine"))
     short = replace(cold, cell="short", mode="mine", work=cold.work / 12.5, call_s=10.0, once=True)

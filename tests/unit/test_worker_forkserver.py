@@ -66,8 +66,9 @@ def test_a_package_that_is_hidden_is_found_again_by_who_imports_it_later(
         "try:\n    import eager_package\nexcept ImportError:\n    raised = True\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    for name in ("eager_package", "asking_package"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("eager_package", "asking_package"):  # whose being absent is what monkeypatch brings back
+        monkeypatch.setitem(sys.modules, name, sys)
+        del sys.modules[name]
     import_module = importlib.import_module
     monkeypatch.setattr(
         forkserver.importlib, "import_module", lambda name: import_module("json" if "." in name else name)
