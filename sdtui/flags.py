@@ -158,7 +158,10 @@ def _waiting(record: CellRecord, summary: CellSummary) -> str:
 
 
 def _waiting_by_nvml(record: CellRecord, summary: CellSummary) -> str:
-    """By NVML's utilisation alone, which says whether a kernel ran and not how much of the GPU it filled."""
+    """By NVML's utilisation alone, which says whether a kernel ran and not how much of the GPU it filled.
+
+    It counts what is around the loop too, so that it says nothing where the host ended the loop a step before the GPU.
+    """
 
     def judge(stage: StageSummary) -> str:
         windows = readings.measured_windows(record, stage.stage)
@@ -166,10 +169,19 @@ def _waiting_by_nvml(record: CellRecord, summary: CellSummary) -> str:
         step = stage.median_step_ms
         if busy is None or step is None or busy >= BUSY_PERCENT or readings.seconds(windows) < SHORTEST_S:
             return ""
+        if _lead_ms(stage) >= step:  # the last step was there before the GPU began it
+            return ""
         return f"{step * (1 - busy / 100):.1f} of a step's {step:.1f} ms ({busy:.1f} % busy)"
 
     found = _by_stage(summary, judge)
     return f"by NVML alone, weak evidence, the GPU idles some {found}" if found else ""
+
+
+def _lead_ms(stage: StageSummary) -> float:
+    """By how much the host ended the last call's loop before the GPU did."""
+    if not stage.loop_its or not stage.host_loop_its:  # a clock that saw no time pass
+        return 0.0
+    return 1000 * stage.steps * (1 / stage.loop_its - 1 / stage.host_loop_its)
 
 
 def _throttling(record: CellRecord) -> str:

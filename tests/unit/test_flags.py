@@ -20,10 +20,13 @@ def stage(name: str) -> Stage:
     return Stage(name, "Pipeline", (), {}, ("unet",), 20, 7.5, 64, 64, True, True)
 
 
-def record(*medians_ms: float, scatter: float = 0.01, stages: tuple[str, ...] = ("main",), **read: Any) -> CellRecord:
+def record(
+    *medians_ms: float, scatter: float = 0.01, host: float = 1.0, stages: tuple[str, ...] = ("main",), **read: Any
+) -> CellRecord:
     """A cell whose calls had these median steps, 20 steps each; the first call takes no part.
 
-    Calls take a second per stage and begin where the last ended, the second at t = 0.
+    Calls take a second per stage and begin where the last ended, the second at t = 0. The host's clock has the share
+    ``host`` of a loop's time.
     """
     spec = Cell(
         CELL,
@@ -46,7 +49,7 @@ def record(*medians_ms: float, scatter: float = 0.01, stages: tuple[str, ...] = 
             for number in range(20):
                 ms = median * (1 + scatter * (number % 5 - 2))
                 told.steps.append(Step(CELL, call, name, number + 1, 20, ms, 1))
-            told.calls.append(CallFinished(CELL, call, name, 20, 20, 20 * median, 0, 1000, 0, 0, 0, 0))
+            told.calls.append(CallFinished(CELL, call, name, 20, 20, 20 * median, host * 20 * median, 1000, 0, 0, 0, 0))
             told.call_times.append(t)
     told.telemetry.append((-50.0, Telemetry(CELL, "gpu", {**BUSY, **read})))
     return told
@@ -107,6 +110,12 @@ def test_host_bound_says_how_much_of_a_step_is_idle_and_how_weak_that_is() -> No
     assert raised(record(50, 10, 10, gpu_utilisation_percent=80)) == {}
     (evidence,) = raised(record(50, 10, 10, gpu_utilisation_percent=60)).values()
     assert evidence == "by NVML alone, weak evidence, the GPU idles some 4.0 of a step's 10.0 ms (60.0 % busy)"
+
+
+@pytest.mark.parametrize(("host", "waits"), [(1.0, True), (0.96, True), (0.94, False), (0.0, True)])
+def test_no_step_waits_for_a_host_that_ended_the_loop_a_step_before_the_gpu(host: float, waits: bool) -> None:
+    told = record(50, 10, 10, host=host, gpu_utilisation_percent=60)
+    assert ("host-bound" in raised(told)) is waits
 
 
 def traced(told: CellRecord, **busy_ms: float | None) -> CellRecord:
