@@ -37,7 +37,7 @@ def estimated(cell: Cell) -> float:
 def test_the_estimate_is_near_what_it_was_taken_from() -> None:
     folders = [journal.parent for journal in RESULTS.glob("*/events.jsonl")]
     on_gpu = [result for result in merge(map(runs.read, folders)) if result.device.startswith("NVIDIA")]
-    there_is_none = ("fast",)
+    there_is_none = ("fast", "fp8", "int8")
     ended = [result for result in on_gpu if result.status == "ok" and result.spec.mode.name not in there_is_none]
     assert {result.spec.slot.batch_size for result in ended} == {1, 4, 16}
     for result in ended:
