@@ -178,7 +178,10 @@ def _waiting_by_nvml(record: CellRecord, summary: CellSummary) -> str:
 
 
 def _lead_ms(stage: StageSummary) -> float:
-    """By how much the host ended the last call's loop before the GPU did."""
+    """By how much the last call's loop was shorter by the host's clock than by the GPU's.
+
+    So far ahead the host was at the loop's end, at least: the GPU may have begun it later too.
+    """
     if not stage.loop_its or not stage.host_loop_its:  # a clock that saw no time pass
         return 0.0
     return 1000 * stage.steps * (1 / stage.loop_its - 1 / stage.host_loop_its)
