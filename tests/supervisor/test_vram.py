@@ -42,7 +42,7 @@ def test_the_estimate_is_near_what_it_was_taken_from() -> None:
     assert {result.spec.slot.batch_size for result in ended} == {1, 4, 16}
     for result in ended:
         peak = max(stage.peak_allocated_mib or 0.0 for stage in result.summary.stages)
-        assert estimated(result.spec) == pytest.approx(peak, rel=0.06), result.spec.id
+        assert estimated(result.spec) == pytest.approx(peak, rel=0.07), result.spec.id
 
 
 def test_activations_grow_with_the_batch_the_pixels_and_the_dtype_and_weights_with_the_dtype_alone() -> None:
