@@ -110,10 +110,11 @@ def _of_denoiser(mode: Mode, stage: Stage, name: str, denoiser: str) -> Iterator
         yield _fuse_qkv(mode, component, denoiser)
     if mode.quantization is not None:
         words = (
-            f"torchao has linear layers multiply in {mode.quantization}, weights and activations, scaled as they come"
+            f"torchao has linear layers multiply in {mode.quantization}, weights and activations, scaled as they come; "
+            "those of timesteps and prompt stay"
         )
         code = f'quantize({denoiser}, "{mode.quantization}")'
-        yield OptionCalls("quantization", words, (code,), modules=("quantization",))
+        yield OptionCalls("quantization", words, (code,), modules=("conditioning", "quantization"))
 
 
 def _processor(component: Component, kind: AttentionProcessor, denoiser: str) -> OptionCalls:

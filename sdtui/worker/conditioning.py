@@ -165,8 +165,11 @@ def _give(layer: Given, value: torch.Tensor) -> None:
     layer.value.copy_(value)
 
 
-def _replace_keys_and_values(denoiser: torch.nn.Module) -> Iterator[tuple[Given, Before]]:
-    """Replaces the layers that see the prompt alone: of cross attention, and of self attention with a prompt added."""
+def prompt_layers(denoiser: torch.nn.Module) -> Iterator[tuple[Any, str]]:
+    """Yields the linear layers that see the prompt alone, each as its attention module and its name there.
+
+    Those are of cross attention, and of self attention with a prompt added.
+    """
     for module in list(denoiser.modules()):
         if getattr(module, "add_k_proj", None) is not None:
             names: tuple[str, ...] = ("add_k_proj", "add_v_proj")
@@ -175,9 +178,15 @@ def _replace_keys_and_values(denoiser: torch.nn.Module) -> Iterator[tuple[Given,
         else:
             continue
         for name in names:
-            layer = Given(getattr(module, name))
-            setattr(module, name, layer)
-            yield layer, module.norm_encoder_hidden_states if module.norm_cross else _identity
+            yield module, name
+
+
+def _replace_keys_and_values(denoiser: torch.nn.Module) -> Iterator[tuple[Given, Before]]:
+    """Replaces the layers that see the prompt alone."""
+    for module, name in prompt_layers(denoiser):
+        layer = Given(getattr(module, name))
+        setattr(module, name, layer)
+        yield layer, module.norm_encoder_hidden_states if module.norm_cross else _identity
 
 
 def _replace_times(denoiser: torch.nn.Module) -> Iterator[tuple[Given, Before]]:

@@ -1,7 +1,8 @@
 """Quantises the linear layers of a denoiser with torchao. Needs torch and torchao alone.
 
 Both kinds scale activations as they come, step by step: nothing is calibrated. Convolutions stay in the dtype, and so
-do layers that see a row per image, as those of timesteps: there is nothing to gain in them.
+do layers that see a row per image, as those of timesteps, or the prompt's tokens alone: there is little to gain in
+them, and where they are evaluated once per call, uncompiled, torchao's take longer.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from typing import Any
 
 import torch
 
+from sdtui.worker.conditioning import prompt_layers
+
 _MULTIPLE = 16
 """What both sides of a weight must be a multiple of (``torch._scaled_mm``, ``torch._int_mm``)."""
 _FP8_CAPABILITY = (8, 9)
+_LEFT = ("time_emb", "_embedding", "encoder_hid")
+"""In names of layers that stay: of timesteps, of class labels and added conditions, of the prompt."""
 
 
 def quantize(denoiser: torch.nn.Module, kind: str) -> None:
@@ -33,7 +38,8 @@ def quantize(denoiser: torch.nn.Module, kind: str) -> None:
         raise ValueError("fp8 needs a GPU of compute capability 8.9 or more")
     from torchao.quantization import quantize_
 
-    quantize_(denoiser, _config(kind), filter_fn=_is_worth_it)
+    chosen = quantized_layers(denoiser)
+    quantize_(denoiser, _config(kind), filter_fn=lambda module, _: module in chosen)
 
 
 def _config(kind: str) -> Any:
@@ -46,7 +52,14 @@ def _config(kind: str) -> Any:
     return quantization.Float8DynamicActivationFloat8WeightConfig(granularity=whole, set_inductor_config=False)
 
 
-def _is_worth_it(module: torch.nn.Module, name: str) -> bool:
-    if not isinstance(module, torch.nn.Linear) or "time_emb" in name or "_embedding" in name:
-        return False
-    return not (module.in_features % _MULTIPLE or module.out_features % _MULTIPLE)
+def quantized_layers(denoiser: torch.nn.Module) -> set[torch.nn.Module]:
+    """Returns the linear layers that are quantised."""
+    of_prompt = {getattr(attention, name) for attention, name in prompt_layers(denoiser)}
+    return {
+        module
+        for name, module in denoiser.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and module not in of_prompt
+        and not any(part in name for part in _LEFT)
+        and not (module.in_features % _MULTIPLE or module.out_features % _MULTIPLE)
+    }

@@ -17,6 +17,7 @@ from sdtui.model.cell import CompileOptions, Mode
 from sdtui.model.events import CallFinished, CellFinished, CellPhase, Step
 from sdtui.model.job import Job
 from sdtui.worker import measure, options
+from sdtui.worker.conditioning import Conditioning, Given
 
 SD, CONTROLNET, IF = ("sd-txt2img", 0), ("sd-controlnet", 0), ("if", 0)
 UPSCALER = ("if", 2)
@@ -173,6 +174,21 @@ def test_int8_multiplies_linear_layers_in_int8_and_is_near(measured):
     with torch.no_grad():
         one, other = (each(latents, 500, encoder_hidden_states=prompt).sample for each in (plain, unet))
     assert 1e-4 < relative_l2(other, one) < 0.05
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(
+    ("place", "name"), [(SD, "unet"), (CONTROLNET, "controlnet"), (IF, "unet"), (UPSCALER, "unet")]
+)
+def test_what_is_computed_once_per_call_is_not_quantised(place, name, fused):
+    """Uncompiled, 45 such layers in int8 took 125 of a call's 505 ms: `if`, stage I, batch size 1, on an H200."""
+    denoiser = getattr(applied(place, fuse_qkv=fused, optional=frozenset({"fuse_qkv"})), name)
+    chosen = options.quantization.quantized_layers(denoiser)
+    project = getattr(denoiser, "encoder_hid_proj", None)
+    Conditioning(denoiser, denoiser.forward)
+    once = {module.linear for module in denoiser.modules() if isinstance(module, Given)} | {project}
+    assert chosen - once
+    assert not chosen & once
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torchao.*", "ignore::UserWarning")
