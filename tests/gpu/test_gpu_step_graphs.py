@@ -170,8 +170,13 @@ def test_a_wait_in_the_loop_would_be_seen():
     (pair,) = stages_of("sd-txt2img", EAGER_FAST)
     pair.call(**pair.given())
     pair.pipe.progress_bar = StrictBar
+
+    def wait(pipe, number, timestep, given):
+        given["latents"].cpu()
+        return {}
+
     with pytest.raises(RuntimeError, match="synchroniz"):
-        pair.call(**pair.given(), callback_on_step_end=lambda *given: {"latents": given[3]["latents"].cpu()})
+        pair.call(**pair.given(), callback_on_step_end=wait)
 
 
 def test_memory_does_not_grow_from_call_to_call():
