@@ -75,11 +75,12 @@ def tuning(
         raise UserError(f"pipeline '{pipeline}': unknown; {nearest(pipeline, catalog.pipelines)}")
     lists = {key: overrides.get(key) for key in ("batch_sizes", "environments")}
     options = {key: value for key, value in overrides.items() if key not in (*lists, "modes")}
-    plan = resolve_plan(catalog, source, options, gpu_available(os.environ))
-    asked = {**{key: getattr(plan, key)[:1] for key in lists}, **read_flags(lists).values}
-    for key, values in asked.items():
+    flags = read_flags(lists).values
+    for key, values in flags.items():
         if len(values) > 1:
             raise UserError(f"{FLAGS[key]}: the fastest mode is looked for at one of them; name one")
+    plan = resolve_plan(catalog, source, options, gpu_available(os.environ))
+    asked = {**{key: getattr(plan, key)[:1] for key in lists}, **flags}
     with _blaming(source, overrides):
         (environment,) = environments.resolve(asked["environments"], settings.load())
     found = candidates(catalog, pipeline, plan.device != "cpu", environment)

@@ -26,27 +26,33 @@ Device = Annotated[
 ]
 
 
+def _items(given: list[str] | None) -> list[str] | None:
+    """Returns what a flag lists, in one text with commas or given again and again; ``None`` where it was not given."""
+    return None if given is None else [item.strip() for text in given for item in text.split(",")]
+
+
 @app.command(cls=Command)
 def run(
     source: Annotated[
         str | None, typer.Argument(metavar="PLAN|PRESET", help="A plan file, or a preset; without one, 'docs'.")
     ] = None,
     pipelines: Annotated[
-        list[str] | None, typer.Option("--pipeline", metavar="P", help="Measure this pipeline; may be repeated.")
+        list[str] | None, typer.Option("--pipeline", metavar="P,…", help="Measure these pipelines; may be repeated.")
     ] = None,
     modes: Annotated[
-        list[str] | None, typer.Option("--mode", metavar="M", help="Measure it in this mode; may be repeated.")
+        list[str] | None, typer.Option("--mode", metavar="M,…", help="Measure them in these modes; may be repeated.")
     ] = None,
     batch_sizes: Annotated[
-        str | None, typer.Option("--batch-size", metavar="N,…", help="Make so many images per call, such as 1,4,16.")
+        list[str] | None,
+        typer.Option("--batch-size", metavar="N,…", help="Make so many images per call, such as 1,4,16."),
     ] = None,
     environments: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option("--env", metavar="NAME,…", help="Measure in these environments; 'current' is this one."),
     ] = None,
     slots: Annotated[
         list[str] | None,
-        typer.Option("--slot", metavar="P.M.ENV.bN", help="Of all these measure this slot alone; may be repeated."),
+        typer.Option("--slot", metavar="P.M.ENV.bN,…", help="Of all these measure these slots alone; may be repeated."),
     ] = None,
     calls: Annotated[
         str | None, typer.Option("--calls", metavar="N", help="Call the pipeline so often in each cell.")
@@ -110,11 +116,11 @@ def run(
     from sdtui.catalog.plans import number
 
     overrides = {
-        "pipelines": pipelines,
-        "modes": modes,
-        "batch_sizes": batch_sizes,
-        "environments": environments.split(",") if environments is not None else None,
-        "slots": slots,
+        "pipelines": _items(pipelines),
+        "modes": _items(modes),
+        "batch_sizes": _items(batch_sizes),
+        "environments": _items(environments),
+        "slots": _items(slots),
         "calls": number(calls),
         "steps": number(steps),
         "size": number(size),
@@ -143,10 +149,12 @@ def run(
 @app.command(cls=Command)
 def tune(
     pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="As 'sdtui catalog' shows it.")],
-    batch_size: Annotated[str, typer.Option("--batch-size", metavar="N", help="Make so many images per call.")] = "1",
+    batch_sizes: Annotated[
+        list[str] | None, typer.Option("--batch-size", metavar="N", help="Make so many images per call; else 1.")
+    ] = None,
     modes: Annotated[
         list[str] | None,
-        typer.Option("--mode", metavar="M", help="Try out this mode beside no-compile; may be repeated."),
+        typer.Option("--mode", metavar="M,…", help="Try out these modes beside no-compile; may be repeated."),
     ] = None,
     budget: Annotated[
         str | None, typer.Option("--budget", metavar="TIME", help="Run what fits into so long, such as 10m or 1h.")
@@ -158,8 +166,8 @@ def tune(
     save: Annotated[
         str | None, typer.Option("--save", metavar="NAME", help="Keep the fastest mode under this name.")
     ] = None,
-    environment: Annotated[
-        str | None, typer.Option("--env", metavar="NAME", help="Measure in this environment; else in 'current'.")
+    environments: Annotated[
+        list[str] | None, typer.Option("--env", metavar="NAME", help="Measure in this environment; else in 'current'.")
     ] = None,
     calls: Annotated[
         str | None, typer.Option("--calls", metavar="N", help="Call the pipeline so often in each process.")
@@ -179,9 +187,9 @@ def tune(
     from sdtui.catalog.plans import number
 
     overrides = {
-        "modes": modes,
-        "batch_sizes": batch_size,
-        "environments": [environment] if environment is not None else None,
+        "modes": _items(modes),
+        "batch_sizes": _items(batch_sizes) or ["1"],
+        "environments": _items(environments),
         "budget": budget,
         "processes": number(processes),
         "calls": number(calls),
@@ -199,7 +207,7 @@ def tune(
 def resume(
     name: RunName,
     retry: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option("--retry", metavar="STATUS,…", help="Run cells again that ended so, such as failed,oom,timeout."),
     ] = None,
     force: Annotated[
@@ -216,7 +224,7 @@ def resume(
     """Runs the cells of a run that have no result or were cancelled."""
     from sdtui import headless
 
-    raise typer.Exit(headless.resume(name, retry, force, runs_dir, detach, on_finish, budget))
+    raise typer.Exit(headless.resume(name, ",".join(retry or ()), force, runs_dir, detach, on_finish, budget))
 
 
 @app.command(cls=Command)

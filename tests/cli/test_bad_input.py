@@ -118,6 +118,8 @@ IN_A_FLAG = [
     Case("--batch-size 1,", '--batch-size: "" is no whole number'),
     Case("--batch-size 1.5", '--batch-size: "1.5" is no whole number'),
     Case("--batch-size 4,1,4", "--batch-size: 4 is there twice, which makes the same cell twice"),
+    Case("--batch-size 4 --batch-size 1,4", "--batch-size: 4 is there twice, which makes the same cell twice"),
+    Case("--mode compile,fsat", "--mode: unknown name 'fsat'; did you mean 'fast'?"),
     Case("--mode compile --mode compile", "--mode: compile is there twice, which makes the same cell twice"),
     Case("--pipeline if --pipeline if", "--pipeline: if is there twice, which makes the same cell twice"),
     Case("--slot if.compile.current.b1 --slot if.compile.current.b1", TWICE),

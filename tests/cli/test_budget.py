@@ -6,7 +6,7 @@ import re
 
 from commands import CELLS, Shell
 
-TWO = (*CELLS, "--batch-size", "2,1")
+TWO = (*CELLS, "--batch-size", "2", "--batch-size", "1")
 
 
 def test_a_budget_runs_what_fits_and_says_how_to_run_the_rest(shell: Shell) -> None:

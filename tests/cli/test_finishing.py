@@ -50,7 +50,10 @@ def test_a_further_sitting_has_a_command_of_its_own(shell: Shell, here: Path) ->
     assert shell.run(*ONE, "--on-finish", "echo first >> told").status == 0
     assert shell.run("resume", "last", "--retry", "ok").status == 0
     assert (here / "told").read_text() == "first\n"
-    assert shell.run("resume", "last", "--retry", "ok", "--on-finish", "echo second >> told").status == 0
+    assert (
+        shell.run("resume", "last", "--retry", "ok", "--retry", "failed", "--on-finish", "echo second >> told").status
+        == 0
+    )
     assert (here / "told").read_text() == "first\nsecond\n"
 
 

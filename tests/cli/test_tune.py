@@ -122,6 +122,10 @@ def test_a_run_may_look_for_the_fastest_mode_too(shell: Shell) -> None:
         ("sd-txt2im", "pipeline 'sd-txt2im': unknown; did you mean 'sd-txt2img'?"),
         ("sd-txt2img --mode compil", "--mode: unknown name 'compil'; did you mean 'compile'?"),
         ("sd-txt2img --batch-size 1,4", "--batch-size: the fastest mode is looked for at one of them; name one"),
+        (
+            "sd-txt2img --batch-size 1 --batch-size 4",
+            "--batch-size: the fastest mode is looked for at one of them; name one",
+        ),
         ("sd-txt2img --batch-size 0", "--batch-size: 0 is too small; the least is 1"),
         ("sd-txt2img --calls 1", "--calls: tuning needs 2 calls at least: the first compiles and warms up"),
         ("sd-txt2img --processes 0", "--processes: 0 is too small; the least is 1"),
