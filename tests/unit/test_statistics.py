@@ -156,6 +156,17 @@ def test_calls_that_differ_widen_the_interval_to_hold_both() -> None:
     assert main.loop_its_interval.high > 97
 
 
+def test_a_long_first_step_of_every_call_does_not_widen_the_loops_interval() -> None:
+    taken = [noisy(1, 99.0), noisy(2, 10.0), noisy(3, 10.0)]
+    for steps in taken:
+        steps[0] = dataclasses.replace(steps[0], ms=360.0, forwards=1)
+    calls = [loop_of(number, steps) for number, steps in enumerate(taken, 1)]
+    main = summarise(spec("main"), [*chain(*taken)], calls).stages[0]
+    assert main.loop_its_interval is not None
+    assert 0.98 * main.loop_its < main.loop_its_interval.low
+    assert main.loop_its_interval.high < 1.02 * main.loop_its
+
+
 def test_the_first_call_alone_has_no_loop_interval() -> None:
     steps = noisy(1, 10.0)
     main = summarise(spec("main"), steps, [loop_of(1, steps)]).stages[0]
