@@ -1,4 +1,4 @@
-"""The page's table on a real GPU, as the documentation has it, is what the report of the recorded runs says."""
+"""Tables of a real GPU, as the documentation has them, are what the report of the recorded runs says."""
 
 from __future__ import annotations
 
@@ -6,19 +6,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
-RUNS = ("2026-11-28-h200-docs-sd", "2026-11-28-h200-docs-controlnet-b16", "2026-11-28-h200-docs-if")
+OF_THE_PAGE = ("sd", "controlnet-b16", "if")
+OF_MODES = ("sd", "sd-quantised", "controlnet", "controlnet-b16", "if-b1", "if-b4-b16")
 
 
 def _rows(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith(("|", "[^"))]
 
 
-def test_every_row_and_note_is_in_the_report() -> None:
-    command = [sys.executable, "-m", "sdtui", "report", *(str(RESULTS / run) for run in RUNS), "--reference", "A100"]
+@pytest.mark.parametrize(
+    ("name", "runs", "flags"),
+    [
+        ("2026-11-28-h200-docs", OF_THE_PAGE, ("--reference", "A100")),
+        ("2026-11-29-h200-modes", OF_MODES, ()),
+    ],
+)
+def test_every_row_and_note_is_in_the_report(name: str, runs: tuple[str, ...], flags: tuple[str, ...]) -> None:
+    folders = [str(RESULTS / f"{name}-{run}") for run in runs]
+    command = [sys.executable, "-m", "sdtui", "report", *folders, *flags]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    written = _rows((RESULTS / "2026-11-28-h200-docs.md").read_text())
+    written = _rows((RESULTS / f"{name}.md").read_text())
     assert len(written) > 40
     assert set(written) <= set(_rows(done.stdout))
 
