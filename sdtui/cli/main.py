@@ -12,13 +12,15 @@ from sdtui.model.errors import UserError
 
 
 def main() -> None:
-    """Runs the command line; a person's mistake is one line on stderr and exit status 2."""
+    """Runs the command line; a person's mistake is one line on stderr and exit status 2, an interrupt is status 130."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # data has the same bytes in every locale
     try:
         sys.exit(_run())
     except UserError as error:
         _fail(str(error), 2)
+    except KeyboardInterrupt:  # before the command itself takes interrupts, such as while modules are imported
+        sys.exit(130)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else f"{error.strerror or error}", 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Callable
 
 import pytest
 from commands import CELLS, ONE, Said, Shell, Terminal, until
@@ -88,6 +89,16 @@ def test_a_cell_that_is_not_ok_is_status_1(shell: Shell) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- Ctrl-C
+
+
+def test_an_interrupt_before_there_is_a_run_says_nothing(
+    sdtui: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sdtui.cli.commands.run", interrupted)
+    assert sdtui("run", "demo") == Said(130, "", "")
 
 
 def test_an_interrupt_cancels_the_run_which_can_be_resumed(shell: Shell) -> None:
