@@ -66,9 +66,10 @@ RUNGS: dict[str, dict[str, Any]] = {
     "inductor-no-epilogue-fusion": _inductor(epilogue_fusion=False),
     "inductor-shape-padding": _inductor(force_shape_pad=True),
     "inductor-freezing": _inductor(freezing=True),
-    "inductor-gemm-autotune": _inductor(max_autotune_gemm=True, max_autotune_conv_backends="ATEN"),
-    "inductor-conv-autotune": _inductor(max_autotune_gemm=True, max_autotune_gemm_backends="ATEN"),
+    "inductor-aten-autotune": _inductor(max_autotune_gemm=True, max_autotune_gemm_backends="ATEN"),
     "inductor-coordinate-descent": _inductor(coordinate_descent_tuning=True),
+    "inductor-gemm-autotune": _inductor(max_autotune_gemm=True, max_autotune_conv_backends="ATEN"),
+    "inductor-gemm-conv-autotune": _inductor(max_autotune_gemm=True),
 }
 """Modes by name, as their tables are written; the slowest to compile last. ``fast`` is `TOP` and a compiled VAE."""
 

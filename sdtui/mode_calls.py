@@ -111,10 +111,10 @@ def _of_denoiser(mode: Mode, stage: Stage, name: str, denoiser: str) -> Iterator
     if mode.quantization is not None:
         words = (
             f"torchao has linear layers multiply in {mode.quantization}, weights and activations, scaled as they come; "
-            "those of timesteps and prompt stay"
+            "those that see timestep or prompt alone stay"
         )
         code = f'quantize({denoiser}, "{mode.quantization}")'
-        yield OptionCalls("quantization", words, (code,), modules=("conditioning", "quantization"))
+        yield OptionCalls("quantization", words, (code,), modules=("prompt_layers", "quantization"))
 
 
 def _processor(component: Component, kind: AttentionProcessor, denoiser: str) -> OptionCalls:
@@ -159,7 +159,7 @@ def _precompute(mode: Mode, stage: Stage, pipe: str) -> OptionCalls:
         "what depends on the prompt or the timestep alone is computed once per call, before its first step: keys and "
         "values of cross attention, embeddings of the timesteps",
         (f"{given} = {{}}", *each),
-        modules=("conditioning",),
+        modules=("prompt_layers", "conditioning"),
         refusal=refusals[0] if refusals else "",
         optional="precompute" in mode.optional,
     )
@@ -189,7 +189,7 @@ def _step_graphs(mode: Mode, stage: Stage, pipe: str, precomputed: bool) -> Opti
         "each step of the pipeline's own loop is captured as one CUDA graph, from its first denoiser to the end of "
         "its scheduler's step, in the call after a warm-up, and replayed from then on",
         (f"{pipe} = StepGraphs({pipe}, ({names}), CudaGraphs(){more})",),
-        modules=("conditioning", "graphs", "step_graphs"),
+        modules=("prompt_layers", "conditioning", "graphs", "step_graphs"),
         needs_gpu=True,
         refusal="it cannot capture torch.compile's own CUDA graphs"
         if mode.compile and mode.compile.uses_cuda_graphs

@@ -208,16 +208,18 @@ def _single_ms(steps: Iterable[Step]) -> dict[int, list[float]]:
 
 
 def loop_interval(processes: Iterable[tuple[Sequence[CallFinished], Iterable[Step]]]) -> Interval | None:
-    """Returns where a call's loop it/s lies: a call after the first is drawn, then its steps.
+    """Returns where a call's loop it/s lies: a call after the first is drawn, then its steps but the first.
 
-    What of its loop is no single evaluation stays as it was, and so does its first step, which does what no other does.
+    What of its loop is no single evaluation stays as it was, and so does its first step, which does what no other does,
+    unless it is the only one.
 
     Args:
         processes: Of each the calls of one stage, in order, and the steps of that stage.
     """
     measured, samples, of = list[CallFinished](), list[list[float]](), list[int]()
     for number, (calls, steps) in enumerate(processes):
-        single_ms = _single_ms(step for step in steps if step.step > 1)
+        taken = tuple(steps)
+        single_ms = _single_ms([step for step in taken if step.step > 1] or taken)
         found = [call for call in calls[1:] if single_ms[call.call] and call.loop_ms > 0]
         measured += found
         samples += [single_ms[call.call] for call in found]

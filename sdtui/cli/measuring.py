@@ -44,11 +44,15 @@ def run(
     ] = None,
     batch_sizes: Annotated[
         list[str] | None,
-        typer.Option("--batch-size", metavar="N,…", help="Make so many images per call, such as 1,4,16."),
+        typer.Option(
+            "--batch-size", metavar="N,…", help="Make so many images per call, such as 1,4,16; may be repeated."
+        ),
     ] = None,
     environments: Annotated[
         list[str] | None,
-        typer.Option("--env", metavar="NAME,…", help="Measure in these environments; 'current' is this one."),
+        typer.Option(
+            "--env", metavar="NAME,…", help="Measure in these environments, 'current' is this one; may be repeated."
+        ),
     ] = None,
     slots: Annotated[
         list[str] | None,
@@ -208,7 +212,9 @@ def resume(
     name: RunName,
     retry: Annotated[
         list[str] | None,
-        typer.Option("--retry", metavar="STATUS,…", help="Run cells again that ended so, such as failed,oom,timeout."),
+        typer.Option(
+            "--retry", metavar="STATUS,…", help="Run cells again that ended so, such as failed,oom; may be repeated."
+        ),
     ] = None,
     force: Annotated[
         bool,

@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from sdtui.worker.prompt_layers import prompt_layers
+
 Before = Callable[[torch.Tensor], torch.Tensor]
 """What a block does to a layer's input before the layer."""
 
@@ -163,22 +165,6 @@ def _give(layer: Given, value: torch.Tensor) -> None:
     if layer.value is None or layer.value.shape != value.shape:
         layer.value = torch.empty_like(value)
     layer.value.copy_(value)
-
-
-def prompt_layers(denoiser: torch.nn.Module) -> Iterator[tuple[Any, str]]:
-    """Yields the linear layers that see the prompt alone, each as its attention module and its name there.
-
-    Those are of cross attention, and of self attention with a prompt added.
-    """
-    for module in list(denoiser.modules()):
-        if getattr(module, "add_k_proj", None) is not None:
-            names: tuple[str, ...] = ("add_k_proj", "add_v_proj")
-        elif getattr(module, "is_cross_attention", False):
-            names = ("to_kv",) if getattr(module, "fused_projections", False) else ("to_k", "to_v")
-        else:
-            continue
-        for name in names:
-            yield module, name
 
 
 def _replace_keys_and_values(denoiser: torch.nn.Module) -> Iterator[tuple[Given, Before]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sdtui.worker.conditioning import prompt_layers
+from sdtui.worker.prompt_layers import prompt_layers
 
 _MULTIPLE = 16
 """What both sides of a weight must be a multiple of (``torch._scaled_mm``, ``torch._int_mm``)."""

@@ -34,7 +34,7 @@ def estimated(cell: Cell) -> float:
     return found
 
 
-def test_the_estimate_is_near_what_it_was_taken_from() -> None:
+def test_the_estimate_is_near_every_peak_that_is_recorded() -> None:
     folders = [journal.parent for journal in RESULTS.glob("*/events.jsonl")]
     on_gpu = [result for result in merge(map(runs.read, folders)) if result.device.startswith("NVIDIA")]
     there_is_none = ("fast", "fp8", "int8")
