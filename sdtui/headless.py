@@ -190,9 +190,11 @@ def _start(folder: Path, arguments: list[str], detach: bool, mode_file: Path | N
 
         with narrator:
             narrator.follow(alive, _Cancelling(folder, narrator, interrupts, alive, over))
-    if interrupts.count and alive() and not over():
-        narrator.say(f"run {folder.name} is still ending; see 'sdtui show {runs.short(folder)}'")
-        return INTERRUPTED
+    if interrupts.count and not over():
+        if alive():
+            narrator.say(f"run {folder.name} is still ending; see 'sdtui show {runs.short(folder)}'")
+            return INTERRUPTED
+        narrator.catch_up()  # what the supervisor wrote since it was left
     status = _conclude(narrator, folder, finished(), mode_file)
     if alive():
         narrator.say("the --on-finish command goes on")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from sdtui import durations
 from sdtui.durations import Duration
@@ -58,20 +59,23 @@ class Queue:
         """Yields the number of each round's processes, and the cells whose process of this number is due.
 
         What does not fit into the budget is passed over. The first rung of what is tuned leaves a third of the budget
-        to the later ones; what it passed over for that comes after them, as far as it fits then, and before them in a
-        row that has fewer than two cells left to compare: no later rung has anything to tell there.
+        to the later ones, or what these take of the cells that it has measured, where that is known to be less. What it
+        passed over for that comes after them, as far as it fits then, and before them in a row that has fewer than two
+        cells left to compare: no later rung has anything to tell there.
         """
         processes = range(1, self._sitting.processes + 1)
         if self._sitting.tune and self._sitting.budget_s is not None and len(processes) > 1:
-            yield 1, self._round(1, FIRST_RUNG_SHARE)
+            yield 1, chain(self._round(1, FIRST_RUNG_SHARE), self._round(1, spares_later=True))
             while self._next(self._cells, 1, lonely=True) is not None:
                 yield 1, self._round(1, lonely=True)
             yield from ((process, self._round(process)) for process in processes[1:])
         yield from ((process, self._round(process)) for process in processes)
 
-    def _round(self, process: int, share: float = 1.0, lonely: bool = False) -> Iterator[Cell]:
+    def _round(
+        self, process: int, share: float = 1.0, lonely: bool = False, spares_later: bool = False
+    ) -> Iterator[Cell]:
         waiting = list(self._cells)
-        while (cell := self._next(waiting, process, share, lonely)) is not None:
+        while (cell := self._next(waiting, process, share, lonely, spares_later)) is not None:
             waiting.remove(cell)
             yield cell
 
@@ -127,10 +131,18 @@ class Queue:
         cells = (cell for cell in self._cells if self._is_due(cell))
         return {cell.id: self._why_not(self._forecast(cell)) for cell in cells}
 
-    def _next(self, waiting: Sequence[Cell], process: int, share: float = 1.0, lonely: bool = False) -> Cell | None:
+    def _next(
+        self,
+        waiting: Sequence[Cell],
+        process: int,
+        share: float = 1.0,
+        lonely: bool = False,
+        spares_later: bool = False,
+    ) -> Cell | None:
         due = (cell for cell in waiting if self._record.due(self._record.cells[cell.id])[:1] == (process,))
         asked = (cell for cell in due if not lonely or self._is_lonely(cell))
-        return next((cell for cell in asked if self._fits(cell, share)), None)
+        spared_s = self._later_s() if spares_later else 0.0
+        return next((cell for cell in asked if self._fits(cell, share, spared_s)), None)
 
     def _is_lonely(self, cell: Cell) -> bool:
         """Says whether fewer than two cells of its row were measured and are left to compare."""
@@ -138,9 +150,14 @@ class Queue:
         left = (each for each in row if not self._record.why_closed(each))
         return sum(any(one.finished and one.finished.status == "ok" for one in each.processes) for each in left) < 2
 
-    def _fits(self, cell: Cell, share: float) -> bool:
+    def _later_s(self) -> float:
+        """Returns what is left to run of cells that were measured before, should none of them drop out."""
+        begun = (cell for cell in self._cells if self._record.cells[cell.id].processes)
+        return sum(self._forecast(cell).seconds * len(self._record.due(self._record.cells[cell.id])) for cell in begun)
+
+    def _fits(self, cell: Cell, share: float, spared_s: float) -> bool:
         left_s = self._left_s(share)
-        return left_s is None or self._forecast(cell).seconds <= left_s
+        return left_s is None or self._forecast(cell).seconds <= left_s - spared_s
 
     def _left_s(self, share: float = 1.0) -> float | None:
         """Returns what is left of a share of the budget, from the sitting's start on; ``None`` where there is none."""

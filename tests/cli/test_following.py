@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from commands import CELLS, ONE, Said, Shell, Terminal, until
+from commands import CELLS, ONE, RECORDED, TINY, Said, Shell, Terminal, until
 
-from sdtui import runs
+from sdtui import headless, runs
 from sdtui.model.events import RunFinished
 
 TWO = (*CELLS, "--batch-size", "1,2")
@@ -127,6 +129,33 @@ def test_an_interrupt_cancels_the_run_which_can_be_resumed(shell: Shell) -> None
     before = (shell.folder() / runs.JOURNAL).read_bytes()
     assert shell.run("resume", "last") == Said(0, "", f"run {shell.folder().name}: nothing left to run; it is ok\n")
     assert (shell.folder() / runs.JOURNAL).read_bytes() == before, "no new sitting"
+
+
+def test_a_supervisor_that_ends_as_it_is_left_has_said_how(
+    sdtui: Callable[..., Said], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(RECORDED / TINY, tmp_path / TINY)
+    journal = folder / runs.JOURNAL
+    recorded = journal.read_bytes()
+    journal.write_bytes(b"")
+    left = []
+
+    class Supervisor:
+        def poll(self) -> int | None:
+            if left:  # by the follower, after the second interrupt
+                journal.write_bytes(recorded)
+                return 0
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            return None
+
+    monkeypatch.setattr(headless, "start_supervisor", lambda *_: Supervisor())
+    monkeypatch.setattr(headless, "prepare_resume", lambda *_: [])
+    monkeypatch.setattr(headless, "request_cancel", lambda *_, **__: left.append(True) or True)
+    said = sdtui("resume", str(folder))
+    assert said.status == 130
+    assert "cancelling the run …\n" in said.err
+    assert f"run {TINY}: incomplete\n" in said.err
 
 
 def test_a_second_interrupt_does_not_wait_and_the_run_still_ends(shell: Shell) -> None:

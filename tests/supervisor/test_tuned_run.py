@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
 from supervised import Lab, await_event, events, known, statuses
 
-from sdtui import runs
+from sdtui import durations, runs
 from sdtui.model.events import CellStarted, RungFinished
 
 PACED = "warm-up:paced"
@@ -79,28 +80,41 @@ def test_a_decision_stands_in_the_next_sitting(lab: Lab) -> None:
     assert statuses(folder) == ["ok"] * 4
 
 
-def test_the_first_rung_leaves_a_third_of_a_budget_to_the_others(lab: Lab) -> None:
+def under(lab: Lab, folder: Path, budget_s: float, **takes_s: float) -> None:
+    """Runs it under a budget where its modes are known to take so long."""
+    sitting = lab.sitting(folder, budget_s=budget_s)
+    taken = tuple(known(sitting, *(takes_s[cell.slot.mode.replace("-", "_")] for cell in sitting.cells)))
+    assert lab.run(folder, dataclasses.replace(sitting, durations=taken)) == 0
+
+
+def test_the_first_rung_takes_all_of_a_budget_that_the_others_are_known_to_leave(lab: Lab) -> None:
     folder = lab.create(PACED, modes=MODES, processes=2, tune=True)
-    sitting = lab.sitting(folder, budget_s=300.0)
-    takes_s = {"no-compile": 5.0, "bf16": 230.0, "channels-last": 5.0, "vanilla-attention": 5.0}
-    durations = tuple(known(sitting, *(takes_s[cell.slot.mode] for cell in sitting.cells)))
-    assert lab.run(folder, dataclasses.replace(sitting, durations=durations)) == 0
+    under(lab, folder, 300.0, no_compile=5.0, bf16=230.0, channels_last=5.0, vanilla_attention=5.0)
+    assert [mode for _, mode, process in began(folder) if process == 1] == [
+        *("no-compile", "channels-last", "vanilla-attention", "bf16"),
+    ], "230 of 300 s are more than its share, but the second rung takes a few"
+    assert [each.rung for each in rungs(folder)] == [1, 2]
+    assert [mode for _, mode, process in began(folder) if process == 2] == ["no-compile", "bf16"]
+
+
+def test_what_the_first_rung_passed_over_comes_after_the_others(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durations, "taken_by", lambda *_: None)  # else what they take is known to be next to nothing
+    folder = lab.create(PACED, modes=MODES, processes=2, tune=True)
+    under(lab, folder, 300.0, no_compile=30.0, bf16=230.0, channels_last=30.0, vanilla_attention=30.0)
     assert began(folder) == [
         *((1, mode, 1) for mode in ("no-compile", "channels-last", "vanilla-attention")),
         *((1, mode, 2) for mode in ("no-compile", "channels-last")),
         (1, "bf16", 1),
-    ], "230 of 300 s are more than the first rung may take, and fit after the last"
+    ], "the second rung may take 90 of 300 s, and fewer than 230 would be left"
     record = runs.read(folder)
     assert [[record.cells[cell].spec.slot.mode for cell in each] for each in record.leading] == [["bf16"]]
     assert [each.rung for each in rungs(folder)] == [1, 2, 1]
 
 
-def test_what_stands_alone_in_its_row_waits_for_what_was_passed_over(lab: Lab) -> None:
+def test_what_stands_alone_in_its_row_waits_for_what_was_passed_over(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durations, "taken_by", lambda *_: None)
     folder = lab.create(PACED, modes=("no-compile", "bf16", "channels-last"), processes=2, tune=True)
-    sitting = lab.sitting(folder, budget_s=300.0)
-    takes_s = {"no-compile": 5.0, "bf16": 230.0, "channels-last": 210.0}
-    durations = tuple(known(sitting, *(takes_s[cell.slot.mode] for cell in sitting.cells)))
-    assert lab.run(folder, dataclasses.replace(sitting, durations=durations)) == 0
+    under(lab, folder, 3000.0, no_compile=100.0, bf16=2950.0, channels_last=2940.0)
     assert began(folder) == [(1, mode, 1) for mode in ("no-compile", "bf16", "channels-last")], (
         "no-compile, and then bf16, which it drops out for, are measured again where there is another to compare with"
     )
