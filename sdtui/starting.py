@@ -20,7 +20,7 @@ from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.results import STATUSES, Status
 from sdtui.records import RunRecord
-from sdtui.supervisor.launch import start_supervisor
+from sdtui.supervisor.launch import start_supervisor, worker_path
 from sdtui.supervisor.limits import RESERVE_BYTES
 from sdtui.supervisor.prepare import NO_BUDGET, prepare, prepare_plan, refuse_differences
 from sdtui.telemetry.nvml import gpu_available
@@ -50,7 +50,7 @@ def begin(source: str | None, overrides: Mapping[str, Any], runs_dir: Path | Non
     plan = resolve_plan(load_catalog(settings.config_dir()), source, overrides, gpu_available(os.environ))
     with _blaming(source, overrides):
         sitting = prepare_plan(plan)
-    settings.locks_dir()  # a wrong one is refused here, before anything is written
+    _check_folders()  # before anything is written
     return runs.create(where, sitting.machine.device_name, sitting.machine.host, plan_to_toml(plan))
 
 
@@ -112,6 +112,7 @@ def prepare_resume(folder: Path, retry: str | None, force: bool, budget: str | N
     """
     statuses = _statuses(retry)
     _check_budget(budget)
+    _check_folders()
     state = runs.lock_state(folder)
     if state.held and (state.evidence == "lock" or not force):
         how = f", by a heartbeat {state.age_s:.0f} s old; resume with --force" if state.age_s is not None else ""
@@ -195,9 +196,21 @@ def _check_budget(budget: str | None) -> None:
             raise UserError(f"{error}, or {NO_BUDGET}") from error
 
 
+def _check_folders() -> None:
+    """Refuses a locks directory or a cache that no worker could be started with."""
+    settings.locks_dir()
+    cache = settings.cache_dir()
+    try:
+        worker_path(cache)
+    except OSError as error:
+        raise UserError(f"cache directory {cache}: {error.strerror}; choose another with XDG_CACHE_HOME") from error
+
+
 def _statuses(retry: str | None) -> list[str]:
-    statuses = [part.strip() for part in retry.split(",") if part.strip()] if retry else []
+    statuses = [part.strip() for part in retry.split(",")] if retry is not None else []
     for status in statuses:
+        if not status:
+            raise UserError("--retry: must not be empty")
         if status not in STATUSES:
             raise UserError(f"--retry: unknown status '{status}'; {nearest(status, STATUSES)}")
     return statuses

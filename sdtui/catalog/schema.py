@@ -23,7 +23,7 @@ from sdtui.model.shares import parse_share
 from sdtui.model.sizes import parse_size
 from sdtui.model.spans import parse_span
 
-Positive = Annotated[int, Limits(least=1)]
+Positive = Annotated[int, Limits(least=1, most=2**31 - 1)]
 Pixels = Annotated[int, Limits(least=8, multiple=8)]
 Seconds = Annotated[float, Limits(least=1)]
 

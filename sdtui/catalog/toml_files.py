@@ -26,13 +26,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Reads a text file.
+    """Reads a text file; a byte order mark, as some editors write it, is no part of the text.
 
     Raises:
         UserError: It is missing, a folder, unreadable or not UTF-8.
     """
     try:
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except IsADirectoryError as error:

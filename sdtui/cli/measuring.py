@@ -230,7 +230,9 @@ def resume(
     """Runs the cells of a run that have no result or were cancelled."""
     from sdtui import headless
 
-    raise typer.Exit(headless.resume(name, ",".join(retry or ()), force, runs_dir, detach, on_finish, budget))
+    raise typer.Exit(
+        headless.resume(name, None if retry is None else ",".join(retry), force, runs_dir, detach, on_finish, budget)
+    )
 
 
 @app.command(cls=Command)

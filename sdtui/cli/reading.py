@@ -92,7 +92,9 @@ def report(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="F", parser=path_of("-o"), help="Write to a file; else to stdout."),
+        typer.Option(
+            "-o", "--output", metavar="F", parser=path_of("-o"), help="Write to a file; else, or with -, to stdout."
+        ),
     ] = None,
     runs_dir: RunsDir = None,
 ) -> None:
@@ -101,6 +103,7 @@ def report(
     from sdtui.report.cost import parse_price
     from sdtui.report.render import format_of, render, save, uncompared
 
+    output = None if output == Path("-") else output
     fmt = format_of(output, fmt)
     cost = parse_price(price) if price is not None else None
     records = [runs.read(runs.find(settings.runs_dir(runs_dir), name)) for name in names]

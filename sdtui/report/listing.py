@@ -35,7 +35,7 @@ def listing(runs: Sequence[Listed], width: int | None = None) -> str:
 def plan_in_short(folder: Path) -> str:
     """Writes a run's plan: ``sd-txt2img × no-compile, compile × batch 1, 4``; empty where it cannot be read.
 
-    Of more than two names it says how many there are, and of chosen slots likewise: ``3 of …``.
+    Of more than two names it says how many there are, and of chosen slots likewise: ``3 cells of …``.
     """
     try:
         plan = tomllib.loads((folder / PLAN).read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def plan_in_short(folder: Path) -> str:
         axes.insert(2, _axis(plan, "environments"))
     scale = "" if plan.get("scale") == "full" else f"{plan.get('scale')} · "
     slots = plan.get("slots")
-    chosen = f"{len(slots)} of " if isinstance(slots, list) else ""
+    chosen = f"{len(slots)} cell{'s' if len(slots) > 1 else ''} of " if isinstance(slots, list) else ""
     return scale + chosen + " × ".join(axes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def presets(catalog: Catalog, gpu: bool) -> tuple[Offer, ...]:
 
 
 def plan_files(folder: Path, catalog: Catalog, gpu: bool) -> Iterator[Offer]:
-    """Yields the plan files of a folder: those whose TOML has a key of a plan.
+    """Yields the plan files of a folder: those whose TOML has a key of a plan, or seems to where it is broken.
 
     Args:
         folder: Its ``*.toml`` are looked at, not those of folders in it.
@@ -65,11 +66,14 @@ def plan_files(folder: Path, catalog: Catalog, gpu: bool) -> Iterator[Offer]:
 
 
 def _is_plan(path: Path) -> bool:
+    keys = fields_of(PlanTable).keys()
     try:
-        keys = tomllib.loads(path.read_text(encoding="utf-8")).keys()
-    except (OSError, ValueError):  # whatever it is, it is no plan
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+        return bool(keys & tomllib.loads(text).keys())
+    except OSError:  # whatever it is, it is no plan
         return False
-    return bool(keys & fields_of(PlanTable).keys())
+    except tomllib.TOMLDecodeError:
+        return re.search(rf"^\s*({'|'.join(keys)})\s*=", text, re.MULTILINE) is not None
 
 
 def _offer(catalog: Catalog, source: str, description: str, gpu: bool) -> Offer:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from commands import DOCS, RECORDED, SMOKE, TINY, Said
 
-from sdtui import environments
+from sdtui import environments, settings
 from sdtui.model.machine import Gpu, Interpreter
 from sdtui.supervisor import prepare
 from sdtui.telemetry import nvml
@@ -21,6 +21,7 @@ Command = Callable[..., Said]
 PLANS = {
     "broken.toml": b"pipelines = [\n",
     "latin-1.toml": 'prompt = "é"\n'.encode("latin-1"),
+    "bom.toml": b'\xef\xbb\xbfpipelnes = ["sd-txt2img"]\n',
     "key.toml": b'pipelnes = ["sd-txt2img"]\n',
     "type.toml": b'pipelines = "sd-txt2img"\n',
     "text.toml": b'calls = "3"\n',
@@ -82,6 +83,7 @@ IN_A_PLAN = [
     Case("missing/plan", "missing/plan: no such file"),
     Case("smok", "preset 'smok': unknown, and no such plan file; did you mean 'smoke'?"),
     Case("xyz", "preset 'xyz': unknown, and no such plan file; choose from: demo, docs, smoke"),
+    Case("bom.toml", "bom.toml: pipelnes: unknown key; did you mean 'pipelines'?"),
     Case("key.toml", "key.toml: pipelnes: unknown key; did you mean 'pipelines'?"),
     Case("type.toml", 'type.toml: pipelines: "sd-txt2img" is no list; write ["sd-txt2img"]'),
     Case("modes.toml", "modes.toml: modes: a table is no list; a mode of your own is [mode.mine]"),
@@ -116,6 +118,7 @@ IN_A_FLAG = [
     Case("--batch-size -1", "--batch-size: -1 is too small; the least is 1"),
     Case("--batch-size x", '--batch-size: "x" is no whole number'),
     Case("--batch-size 1,", '--batch-size: "" is no whole number'),
+    Case("--batch-size 10000000000", "--batch-size: 10000000000 is too much; the most is 2147483647"),
     Case("--batch-size 1.5", '--batch-size: "1.5" is no whole number'),
     Case("--batch-size 4,1,4", "--batch-size: 4 is there twice, which makes the same cell twice"),
     Case("--batch-size 4 --batch-size 1,4", "--batch-size: 4 is there twice, which makes the same cell twice"),
@@ -226,6 +229,7 @@ OF_RUNS = [
     Case("--runs-dir none ls", "--runs-dir: is the dashboard's here; write it after 'ls', if that takes it"),
     Case("--no-mouse attach", "--no-mouse: is the dashboard's here; write it after 'attach', if that takes it"),
     Case("resume last --budget 5x", '--budget: "5x" is no span of time; write it as 90s, 20m or 1h30m, or none'),
+    Case("resume last --retry oom,", "--retry: must not be empty"),
     Case("resume last --retry faild", "--retry: unknown status 'faild'; did you mean 'failed'?"),
     Case("report last --format md -o r.html", "-o r.html: its name says html, and --format md; leave one out"),
     Case(
@@ -327,10 +331,10 @@ def test_a_runs_directory_without_permission(sdtui: Command, here: Path, tmp_pat
 
 @pytest.mark.parametrize("arguments", [("--env", "nightly"), ("environment.toml",)])
 def test_an_unknown_environment(sdtui: Command, arguments: tuple[str, ...]) -> None:
-    settings = Path(os.environ["XDG_CONFIG_HOME"]) / "sdtui" / "settings.toml"
+    file = Path(os.environ["XDG_CONFIG_HOME"]) / "sdtui" / "settings.toml"
     said = sdtui("run", *ON_CPU.split(), *arguments)
     expected = (
-        f"'nightly' is not registered under [environments] in {settings}; choose from: current; "
+        f"'nightly' is not registered under [environments] in {file}; choose from: current; "
         "'sdtui env add nightly PYTHON' registers it"
     )
     origin = arguments[0] if len(arguments) > 1 else f"{arguments[0]}: environments"
@@ -354,6 +358,13 @@ def test_a_locks_directory_that_cannot_be_made(sdtui: Command, here: Path, monke
     said = sdtui("run", "smoke")
     expected = f"locks directory {here}/file/locks: Not a directory; choose another with SDTUI_LOCKS_DIR"
     assert said == Said(2, "", f"sdtui: {expected}\n")
+
+
+def test_a_cache_that_cannot_be_made(sdtui: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "file"))
+    expected = f"cache directory {here}/file/sdtui: Not a directory; choose another with XDG_CACHE_HOME"
+    assert sdtui("run", "smoke", *ON_CPU.split()) == Said(2, "", f"sdtui: {expected}\n")
+    assert not settings.runs_dir().exists()
 
 
 def test_a_run_is_not_resumed_where_its_gpu_is_not(sdtui: Command, monkeypatch: pytest.MonkeyPatch) -> None:

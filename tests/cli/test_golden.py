@@ -173,6 +173,7 @@ def test_a_report_follows_a_link_and_replaces_no_device(sdtui: Command, here: Pa
     assert (here / "r.md").is_symlink()
     assert (here / "elsewhere" / "r.md").read_text() == expected
     assert sdtui("report", "last", "-o", "/dev/stdout").out == expected
+    assert sdtui("report", "last", "-o", "-") == Said(0, expected, "")
     assert sdtui("report", "last", "-o", "/dev/null") == Said(0, "", "")
     assert Path("/dev/null").is_char_device()
 

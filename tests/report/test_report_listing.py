@@ -26,7 +26,7 @@ CATALOG = load_catalog()
         ),
         (
             {"pipelines": ["if"], "slots": ["if.compile.current.b1", "if.compile.current.b4"]},
-            "2 of if × no-compile, compile × batch 1, 4, 16",
+            "2 cells of if × no-compile, compile × batch 1, 4, 16",
         ),
         ({"pipelines": ["if"], "modes": ["compile"], "scale": "tiny"}, "tiny · if × compile × batch 1, 4, 16"),
     ],

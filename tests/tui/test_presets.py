@@ -54,10 +54,12 @@ def test_a_preset_that_needs_a_gpu_says_so_where_there_is_none() -> None:
 
 
 def test_plan_files_are_those_with_a_key_of_a_plan(folder: Path) -> None:
-    mine, wrong = plan_files(Path(), load_catalog(), gpu=True)
+    mine, torn, wrong = plan_files(Path(), load_catalog(), gpu=True)
 
     words = "sd-txt2img, if × xformers, batch size 2, full scale, cuda:0, steps 20"
     assert mine == Offer("mine.toml", words, 2)
+    assert (torn.source, torn.cells) == ("torn.toml", 0)
+    assert torn.problem.startswith("not TOML: ")
     assert wrong.cells == 0
     assert wrong.problem == "modes: unknown name 'compil'; did you mean 'compile'?"
 
