@@ -114,7 +114,7 @@ KEYS = (
     Key("options.next", "tab", "move(1)", "move down", ("options",)),
     Key("options.previous", "shift+tab", "move(-1)", "move up", ("options",)),
     Key("run.start", "r", "run", "measure what is selected, else this cell", ("home",), "run"),
-    Key("run.tune", "T", "tune", "find the fastest mode for this pipeline at this batch size", ("home",)),
+    Key("run.tune", "T", "tune", "find the fastest mode for this pipeline at this batch size, after asking", ("home",)),
     Key("run.skip", "s", "skip", "skip this cell, or else the one that is running", ("home",)),
     Key("run.cancel", "x", "cancel", "cancel the run, after asking", ("home",)),
     Key("live.toggle", "f,tab", "live", "show or hide the live panel", ("home",)),

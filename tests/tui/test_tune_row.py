@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from recorded import open_over, said, until
+from textual.widgets import Static
 
 from sdtui import runs, starting
 from sdtui.catalog.load import load_catalog
@@ -28,6 +29,7 @@ from sdtui.tui.detail import describe
 from sdtui.tui.draft import Draft, make_draft
 from sdtui.tui.heading import ended_words, run_line
 from sdtui.tui.messages import LaunchRefused, RunLaunched
+from sdtui.tui.screens.confirm import Confirm
 from sdtui.tui.views import RunReducer
 
 STARTED = RunStarted(
@@ -99,6 +101,11 @@ async def test_a_key_tunes_the_row_under_the_cursor(tmp_path: Path, monkeypatch:
     async with app.run_test(size=(100, 30)) as pilot:
         app.take_draft(app.draft.with_options({"steps": 20, "modes": ["compile"]}))
         await pilot.press("b", "down", "T")
+        assert isinstance(app.screen, Confirm)
+        assert "No budget ends it: o sets one." in str(app.screen.query_one("#more", Static).content)
+        await pilot.press("n", "T")
+        assert not asked
+        await pilot.press("y")
         await until(pilot, lambda: asked, "nothing was asked for")
         flags = {"steps": 20, "batch_sizes": [4], "environments": ["current"]}
         assert asked == [("sd-img2img", "docs", flags, tmp_path)]

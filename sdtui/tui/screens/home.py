@@ -200,14 +200,12 @@ class Home(Screen[None]):
             self.app.start(slots)
 
     def action_tune(self) -> None:
-        """Looks for the fastest mode for the pipeline and batch size under the cursor, in its environment."""
+        """Asks whether to look for the fastest mode for the pipeline and batch size under the cursor."""
         slot = next(iter(self._slots("cell")), None)
         if self.app.is_starting:
             self.notify("the run before is still starting", severity="warning", timeout=3)
         elif slot is not None:
-            where = f"{slot.pipeline} at batch size {slot.batch_size}"
-            self.notify(f"looking for the fastest mode for {where} …", timeout=3, markup=False)
-            self.app.tune(slot)
+            asking.tune(self.app, slot)
 
     def action_compare(self) -> None:
         """Asks what to compare with."""
