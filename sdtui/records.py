@@ -100,7 +100,7 @@ class RunRecord:
     """The state of a run, reduced from its events; the one reducer that every reader uses.
 
     ``rungs`` are those of a run that is tuned, one per rung and row, on the device and with the versions of the last
-    sitting: what was decided elsewhere does not count.
+    sitting: what was decided elsewhere does not count. ``unreadable`` lines of the journal were no events.
     """
 
     path: Path
@@ -108,6 +108,7 @@ class RunRecord:
     cells: dict[str, CellRecord] = field(default_factory=dict)
     logs: list[tuple[float, Log]] = field(default_factory=list)
     rungs: list[RungFinished] = field(default_factory=list)
+    unreadable: int = 0
 
     @property
     def id(self) -> str:

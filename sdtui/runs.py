@@ -20,6 +20,7 @@ from sdtui.model.events import (
     CallFinished,
     Event,
     Log,
+    OtherSchemaError,
     RunFinished,
     Stamped,
     Step,
@@ -161,6 +162,7 @@ class Tail:
     def __init__(self, folder: Path, without: Sequence[type[Event]] = (), but_of: str | None = None) -> None:
         self._path = folder / JOURNAL
         self._offset = self._end = 0
+        self.unreadable = 0
         self._left_out = tuple(f'"kind":"{kind.KIND}"'.encode() for kind in without)
         self._kept = b"" if but_of is None else f'"cell":"{but_of}"'.encode()
 
@@ -172,8 +174,8 @@ class Tail:
     def poll(self) -> Iterator[Stamped]:
         """Yields the events that are new when it is called, and reads little ahead of them.
 
-        A torn last line waits (a further sitting may cut it off); another schema's is skipped. What is left when the
-        caller stops is yielded by the next poll.
+        A torn last line waits (a further sitting may cut it off); another schema's is skipped, and so is what is no
+        event, which ``unreadable`` counts. What is left when the caller stops is yielded by the next poll.
         """
         with open(self._path, "rb") as file:
             self._end = file.seek(0, os.SEEK_END)
@@ -189,8 +191,10 @@ class Tail:
                         continue
                     try:
                         yield from_line(line)
-                    except DecodeError:
+                    except OtherSchemaError:
                         continue
+                    except DecodeError:
+                        self.unreadable += bool(line.strip())
 
     def _leaves_out(self, line: bytes) -> bool:
         if not any(kind in line[:_HEAD_BYTES] for kind in self._left_out):
@@ -223,6 +227,7 @@ def read(folder: Path, cancelled: Callable[[], bool] = lambda: False, samples_of
                 raise ReadCancelledError
     except OSError as error:
         raise UserError(f"run {folder}: cannot read {JOURNAL}: {error.strerror}") from error
+    record.unreadable = tail.unreadable
     return record
 
 

@@ -408,11 +408,16 @@ def to_line(stamped: Stamped) -> str:
     return line.encode(errors="replace").decode()
 
 
+class OtherSchemaError(DecodeError):
+    """A line is of another version of sdtui, whose events this one does not know."""
+
+
 def from_line(line: str | bytes) -> Stamped:
     """Reads one JSON line.
 
     Raises:
-        DecodeError: The line is no event of this schema.
+        OtherSchemaError: The line is of another schema, or of a kind that this one does not have.
+        DecodeError: The line is no event.
     """
     try:
         value = json.loads(line if isinstance(line, str) else line.decode())
@@ -422,9 +427,9 @@ def from_line(line: str | bytes) -> Stamped:
         raise DecodeError("not an object")
     version, kind, t = value.get("v"), value.get("kind"), value.get("t")
     if version != SCHEMA_VERSION:
-        raise DecodeError(f"schema version {version!r}, this sdtui reads {SCHEMA_VERSION}")
+        raise OtherSchemaError(f"schema version {version!r}, this sdtui reads {SCHEMA_VERSION}")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise DecodeError(f"unknown kind {kind!r}")
+        raise OtherSchemaError(f"unknown kind {kind!r}")
     if not isinstance(t, (int, float)) or isinstance(t, bool):
         raise DecodeError("'t' is no time")
     return Stamped(finite(t, "'t'"), decode(KINDS[kind], value))

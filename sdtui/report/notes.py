@@ -167,6 +167,8 @@ def _of_run(run: RunRecord) -> list[str]:
     notes = []
     if len(run.sittings) > 1:
         notes.append(f"Run {run.id} was resumed: it has {len(run.sittings)} sittings.")
+    if run.unreadable:
+        notes.append(f"Run {run.id}: {text.unreadable(run)}: what was told there is missing here.")
     last = run.sittings[-1] if run.sittings else None
     if last is None or last.finished is None:
         notes.append(f"Run {run.id} has no ending: it was still running or was interrupted; this is what it had.")

@@ -26,7 +26,7 @@ def show_text(record: RunRecord, state: str) -> str:
     limits = filter(None, dict.fromkeys(allocator_limited(result.spec.vram_limit_bytes) for result in results))
     lines = [
         f"run       {record.id}",
-        f"state     {state}",
+        f"state     {state}{f'; {text.unreadable(record)}' if record.unreadable else ''}",
         f"device    {', '.join([*(devices or [text.NOT_AVAILABLE]), *limits])}",
         *(f"sitting   {line}" for line in _sittings(record)),
         f"cells     {_counts(results)}",

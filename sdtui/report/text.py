@@ -13,7 +13,7 @@ from sdtui.model.machine import Interpreter
 from sdtui.model.results import Status
 from sdtui.model.spans import span_text
 from sdtui.model.vram import VramNeed
-from sdtui.records import SittingRecord
+from sdtui.records import RunRecord, SittingRecord
 
 Writer = Callable[[float], str]
 """Writes one figure."""
@@ -164,6 +164,11 @@ def beyond_budget(sitting: SittingRecord | None) -> str:
         return ""
     count, budget_s = len(sitting.finished.left), sitting.started.budget_s or 0.0
     return f"{count} {'cell' if count == 1 else 'cells'} did not fit into the budget of {span_text(budget_s)}"
+
+
+def unreadable(run: RunRecord) -> str:
+    """Says how many lines of a run's journal are lost: ``2 lines of events.jsonl cannot be read``."""
+    return f"{run.unreadable} line{'s' if run.unreadable > 1 else ''} of events.jsonl cannot be read"
 
 
 def moment(t: float | None) -> str:

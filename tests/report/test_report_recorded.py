@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sdtui.model.events import CallFinished, Step, Telemetry, from_line
 from sdtui.records import RunRecord
 from sdtui.report.markdown import tables_markdown
 from sdtui.report.render import render
+from sdtui.report.show import show_text
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "runs"
 GOLDEN = Path(__file__).with_name("golden")
@@ -37,6 +39,17 @@ def check(path: Path, written: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_s_own_report(name: str) -> None:
     check(RECORDED / name / "report.md", render([read(name)]))
+
+
+def test_lines_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    folder = shutil.copytree(RECORDED / TINY, tmp_path / TINY)
+    with open(folder / runs.JOURNAL, "ab") as journal:
+        journal.write(b'garbage\xff\n{"v":9,"kind":"of the future"}\n\n')
+    run = runs.read(folder)
+    lost = "1 line of events.jsonl cannot be read"
+    assert f"\n- Run {TINY}: {lost}: what was told there is missing here.\n" in render([run])
+    assert f"\nstate     incomplete; {lost}\n" in show_text(run, "incomplete")
+    assert "cannot be read" not in render([read(TINY)]) + show_text(read(TINY), "incomplete")
 
 
 def test_all_runs_in_one_report() -> None:

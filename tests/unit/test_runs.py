@@ -236,7 +236,9 @@ def test_lines_of_another_schema_or_kind_are_skipped(folder: Path) -> None:
     ]
     (folder / runs.JOURNAL).write_text("".join(line + "\n" for line in lines))
     assert messages(runs.Tail(folder)) == ["old", "new"]
-    assert [entry.message for _, entry in runs.read(folder).logs] == ["old", "new"]
+    record = runs.read(folder)
+    assert [entry.message for _, entry in record.logs] == ["old", "new"]
+    assert record.unreadable == 1, "what is of another schema is no damage"
     assert runs.listed(folder).state == "interrupted"
 
 
