@@ -48,7 +48,8 @@ MEANINGS: dict[Name, str] = {
     "unstable": f"the steps' MAD is over {_percent(UNSTABLE_MAD)} of their median, "
     f"or the standard deviation of several processes' medians over {_percent(UNSTABLE_SPREAD)}",
     "drifting": f"measured calls differ by over {_percent(DRIFT)} in their median step, and their intervals are apart",
-    "host-bound": f"the GPU waits for the host: its utilisation in the measured calls is under {BUSY_PERCENT:.0f} %",
+    "host-bound": f"the GPU waits for the host: its utilisation in the measured calls is under {BUSY_PERCENT:.0f} %, "
+    "and the host did not end the loop a step or more before it",
     "throttled": f"the driver held the clocks down for over {_percent(THROTTLED_SHARE)} of the measured time",
     "contended": "another compute process was on the GPU in the measured calls",
     "low-clock": f"the SM clock was under {_percent(LOW_CLOCK)} of the card's highest while the GPU was busy",
