@@ -111,7 +111,7 @@ def _of_denoiser(mode: Mode, stage: Stage, name: str, denoiser: str) -> Iterator
     if mode.quantization is not None:
         words = (
             f"torchao has linear layers multiply in {mode.quantization}, weights and activations, scaled as they come; "
-            "those that see timestep or prompt alone stay"
+            "those that see timestep or prompt alone stay in the dtype"
         )
         code = f'quantize({denoiser}, "{mode.quantization}")'
         yield OptionCalls("quantization", words, (code,), modules=("prompt_layers", "quantization"))

@@ -194,7 +194,8 @@ class Tail:
                     except OtherSchemaError:
                         continue
                     except DecodeError:
-                        self.unreadable += bool(line.strip())
+                        if line.strip():
+                            self.unreadable += 1
 
     def _leaves_out(self, line: bytes) -> bool:
         if not any(kind in line[:_HEAD_BYTES] for kind in self._left_out):

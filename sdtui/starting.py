@@ -112,7 +112,6 @@ def prepare_resume(folder: Path, retry: str | None, force: bool, budget: str | N
     """
     statuses = _statuses(retry)
     _check_budget(budget)
-    _check_folders()
     state = runs.lock_state(folder)
     if state.held and (state.evidence == "lock" or not force):
         how = f", by a heartbeat {state.age_s:.0f} s old; resume with --force" if state.age_s is not None else ""
@@ -127,6 +126,7 @@ def prepare_resume(folder: Path, retry: str | None, force: bool, budget: str | N
     ended = endings(record, sitting.skip_larger_after_oom)
     if ended and not {None, "cancelled", *statuses} & {*ended}:
         return None
+    _check_folders()
     arguments = ["--retry", ",".join(statuses)] if statuses else []
     arguments += [f"--budget={budget}"] if budget is not None else []
     return [*arguments, "--force"] if force else arguments

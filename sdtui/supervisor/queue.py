@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -65,17 +65,15 @@ class Queue:
         """
         processes = range(1, self._sitting.processes + 1)
         if self._sitting.tune and self._sitting.budget_s is not None and len(processes) > 1:
-            yield 1, chain(self._round(1, FIRST_RUNG_SHARE), self._round(1, spares_later=True))
-            while self._next(self._cells, 1, lonely=True) is not None:
-                yield 1, self._round(1, lonely=True)
-            yield from ((process, self._round(process)) for process in processes[1:])
-        yield from ((process, self._round(process)) for process in processes)
+            yield 1, chain(self._round(1, self._fits_first_rung), self._round(1, self._fits_beside_later_rungs))
+            while self._next(self._cells, 1, self._fits_lonely) is not None:
+                yield 1, self._round(1, self._fits_lonely)
+            yield from ((process, self._round(process, self._fits)) for process in processes[1:])
+        yield from ((process, self._round(process, self._fits)) for process in processes)
 
-    def _round(
-        self, process: int, share: float = 1.0, lonely: bool = False, spares_later: bool = False
-    ) -> Iterator[Cell]:
+    def _round(self, process: int, fits: Callable[[Cell], bool]) -> Iterator[Cell]:
         waiting = list(self._cells)
-        while (cell := self._next(waiting, process, share, lonely, spares_later)) is not None:
+        while (cell := self._next(waiting, process, fits)) is not None:
             waiting.remove(cell)
             yield cell
 
@@ -131,33 +129,29 @@ class Queue:
         cells = (cell for cell in self._cells if self._is_due(cell))
         return {cell.id: self._why_not(self._forecast(cell)) for cell in cells}
 
-    def _next(
-        self,
-        waiting: Sequence[Cell],
-        process: int,
-        share: float = 1.0,
-        lonely: bool = False,
-        spares_later: bool = False,
-    ) -> Cell | None:
+    def _next(self, waiting: Sequence[Cell], process: int, fits: Callable[[Cell], bool]) -> Cell | None:
         due = (cell for cell in waiting if self._record.due(self._record.cells[cell.id])[:1] == (process,))
-        asked = (cell for cell in due if not lonely or self._is_lonely(cell))
-        spared_s = self._later_s() if spares_later else 0.0
-        return next((cell for cell in asked if self._fits(cell, share, spared_s)), None)
+        return next((cell for cell in due if fits(cell)), None)
 
-    def _is_lonely(self, cell: Cell) -> bool:
-        """Says whether fewer than two cells of its row were measured and are left to compare."""
-        row = [self._record.cells[each.id] for each in self._cells if row_of(each.slot) == row_of(cell.slot)]
-        left = (each for each in row if not self._record.why_closed(each))
-        return sum(any(one.finished and one.finished.status == "ok" for one in each.processes) for each in left) < 2
-
-    def _later_s(self) -> float:
-        """Returns what is left to run of cells that were measured before, should none of them drop out."""
-        begun = (cell for cell in self._cells if self._record.cells[cell.id].processes)
-        return sum(self._forecast(cell).seconds * len(self._record.due(self._record.cells[cell.id])) for cell in begun)
-
-    def _fits(self, cell: Cell, share: float, spared_s: float) -> bool:
+    def _fits(self, cell: Cell, share: float = 1.0, spared_s: float = 0.0) -> bool:
         left_s = self._left_s(share)
         return left_s is None or self._forecast(cell).seconds <= left_s - spared_s
+
+    def _fits_first_rung(self, cell: Cell) -> bool:
+        return self._fits(cell, FIRST_RUNG_SHARE)
+
+    def _fits_beside_later_rungs(self, cell: Cell) -> bool:
+        """Says whether it leaves what the later rungs take of cells that were measured, should none drop out."""
+        begun = [each for each in self._cells if self._record.cells[each.id].processes]
+        due = ((each, len(self._record.due(self._record.cells[each.id]))) for each in begun)
+        return self._fits(cell, spared_s=sum(self._forecast(each).seconds * count for each, count in due))
+
+    def _fits_lonely(self, cell: Cell) -> bool:
+        """Says whether it fits, and fewer than two cells of its row were measured and are left to compare."""
+        row = [self._record.cells[each.id] for each in self._cells if row_of(each.slot) == row_of(cell.slot)]
+        left = (each for each in row if not self._record.why_closed(each))
+        measured = (any(one.finished and one.finished.status == "ok" for one in each.processes) for each in left)
+        return sum(measured) < 2 and self._fits(cell)
 
     def _left_s(self, share: float = 1.0) -> float | None:
         """Returns what is left of a share of the budget, from the sitting's start on; ``None`` where there is none."""

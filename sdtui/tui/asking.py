@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from textual.screen import Screen
 
 from sdtui import runs
-from sdtui.catalog.candidates import RUNGS
 from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
 from sdtui.model.spans import span_text
@@ -41,15 +40,11 @@ def cancel(app: Dashboard, folder: Path) -> None:
 def tune(app: Dashboard, slot: Slot) -> None:
     """Asks whether to look for the fastest mode for a slot's pipeline and batch size, which can take long."""
     where, plan = f"{slot.pipeline} at batch size {slot.batch_size}", app.draft.plan
-    processes = RUNGS if plan.processes == 1 else plan.processes
-    more = (
-        f"Measures the shipped modes and your own, each in up to {processes} fresh processes; "
-        "the slower half drops out each time. "
-    )
+    more = "Measures the shipped modes and your own in fresh processes, of which the slower half drops out each time. "
     if plan.budget is None:
         more += f"No budget ends it: {app.key_of('plan.options')} sets one."
     else:
-        more += f"It ends within the budget of {span_text(plan.budget)}."
+        more += f"It measures what fits into the budget of {span_text(plan.budget)}."
     if app.run_view is not None and app.run_view.is_live:
         more += " It waits for the run that goes on."
 

@@ -68,7 +68,7 @@ def plan_files(folder: Path, catalog: Catalog, gpu: bool) -> Iterator[Offer]:
 def _is_plan(path: Path) -> bool:
     keys = fields_of(PlanTable).keys()
     try:
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+        text = path.read_bytes().decode("utf-8", errors="replace").removeprefix("\ufeff")
         return bool(keys & tomllib.loads(text).keys())
     except OSError:  # whatever it is, it is no plan
         return False
