@@ -50,6 +50,7 @@ class GpuSeries:
             UserError: There is no such device.
         """
         self._file = tempfile.NamedTemporaryFile("r", suffix=".jsonl")
+        self._begun = ""
         self._readings: list[dict[str, Any]] = []
         self._process: subprocess.Popen[bytes] | None = None
         uuid = resolve_device(device, os.environ).uuid
@@ -62,7 +63,8 @@ class GpuSeries:
 
     def between(self, start: float, end: float) -> Figures:
         """Returns the figures of a stretch that is over."""
-        self._readings += [json.loads(line) for line in self._file if line.endswith("\n")]
+        *lines, self._begun = (self._begun + self._file.read()).split("\n")  # the last may be half-written
+        self._readings += [json.loads(line) for line in lines]
         return figures([reading for reading in self._readings if start <= reading["t"] <= end])
 
     def close(self) -> None:

@@ -141,6 +141,18 @@ def test_what_is_not_available_has_no_figure():
     assert gpu_series.figures([reading(t, t) for t in range(3)]) == (None, None, None)
 
 
+def test_a_half_written_reading_waits_for_its_end():
+    series = gpu_series.GpuSeries("cpu")
+    text = "".join(json.dumps(reading(t, 70 * t, reasons=["sw_power_cap"])) + "\n" for t in range(4))
+    with open(series._file.name, "w") as file:
+        for written in (text[:-5], text[-5:-1], "\n"):
+            assert series.between(0, 3) == (None, None, None)
+            file.write(written)
+            file.flush()
+    assert series.between(0, 3) == (70, 1500, 1.0)
+    series.close()
+
+
 PYNVML = """
 import time
 class NVMLError(Exception): pass
