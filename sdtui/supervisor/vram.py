@@ -34,6 +34,18 @@ ACTIVATIONS: Mapping[str, Activations] = {
 Those of the first five from batch sizes 1 and 16, those of the last two, which run at no other, from batch size 1.
 """
 
+IN_STEP_GRAPHS: Mapping[str, Activations] = {
+    "StableDiffusionPipeline": Activations(674, 372),
+    "StableDiffusionControlNetPipeline": Activations(800, 485),
+    "IFPipeline": Activations(8396, 10072),
+    "IFSuperResolutionPipeline": Activations(5861),
+    "StableDiffusionUpscalePipeline": Activations(5434),
+}
+"""Likewise in `fast`: the VAE's decoder, which needs the most elsewhere, is compiled, and graphs keep their memory.
+
+From its peaks on an H200; those of the last two from batch size 1.
+"""
+
 CUDA_MIB = 750.0
 """What CUDA takes for itself: by how much the device's memory in use exceeds what torch reserved (695 to 787 there)."""
 
@@ -64,19 +76,20 @@ def estimate_mib(cell: Cell, counts: Mapping[str, Mapping[str, Any]]) -> float |
     """Estimates the highest that torch's allocator holds while a cell is measured; ``counts`` are the catalog's.
 
     ``None`` at tiny scale, of pipelines whose parameters or activations were not counted, and of modes that change what
-    lives at once: vanilla attention, a VAE that decodes in slices or tiles, the memory that step graphs keep.
+    lives at once otherwise than `fast` does: vanilla attention, quantised layers, a VAE in slices or tiles, or a
+    compiled one without step graphs, or they without it.
     """
     mode = cell.mode
-    unlike = mode.attention_processor == "vanilla" or mode.vae_slicing or mode.vae_tiling or mode.step_graphs
+    unlike = mode.attention_processor == "vanilla" or mode.vae_slicing or mode.vae_tiling or mode.quantization
+    activations = IN_STEP_GRAPHS if mode.step_graphs else ACTIVATIONS
     counted = [counts.get(cell.slot.pipeline, {}).get(stage.name, {}).get("components") for stage in cell.stages]
-    known = all(counted) and all(stage.pipeline_class in ACTIVATIONS for stage in cell.stages)
-    if cell.scale != "full" or unlike or not known:
+    known = all(counted) and all(stage.pipeline_class in activations for stage in cell.stages)
+    if cell.scale != "full" or unlike or mode.step_graphs != mode.compile_vae or not known:
         return None
     weights = sum(sum(components.values()) for components in counted)
-    largest = max(_activations(stage, cell.slot.batch_size) for stage in cell.stages)
+    largest = max(_values(stage, activations[stage.pipeline_class], cell.slot.batch_size) for stage in cell.stages)
     return (weights + largest) * _BYTES[cell.dtype] / _MIB
 
 
-def _activations(stage: Stage, batch_size: int) -> int:
-    values = ACTIVATIONS[stage.pipeline_class]
-    return (values.once + batch_size * values.each) * stage.width * stage.height
+def _values(stage: Stage, activations: Activations, batch_size: int) -> int:
+    return (activations.once + batch_size * activations.each) * stage.width * stage.height
