@@ -44,6 +44,7 @@ def run_value(run: RunRecord) -> dict[str, Any]:
     """Returns everything a run's record holds, its place on disk aside: ``cells`` has an entry per cell and process."""
     return {
         "id": run.id,
+        "unreadable_lines": run.unreadable,
         "plan": plan_text(run),
         "sittings": [_sitting(sitting) for sitting in run.sittings],
         "cells": [_cell(process) for cell in run.cells.values() for process in cell.processes or (cell,)],

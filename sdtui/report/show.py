@@ -56,6 +56,7 @@ def show_json(record: RunRecord, state: str) -> str:
     document = {
         "run": record.id,
         "state": state,
+        "unreadable_lines": record.unreadable,
         "sittings": [
             {
                 "started_at": sitting.started_at,

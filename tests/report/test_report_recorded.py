@@ -14,9 +14,10 @@ import pytest
 from sdtui import runs
 from sdtui.model.events import CallFinished, Step, Telemetry, from_line
 from sdtui.records import RunRecord
+from sdtui.report.json_report import run_value
 from sdtui.report.markdown import tables_markdown
 from sdtui.report.render import render
-from sdtui.report.show import show_text
+from sdtui.report.show import show_json, show_text
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "runs"
 GOLDEN = Path(__file__).with_name("golden")
@@ -49,7 +50,9 @@ def test_lines_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     lost = "1 line of events.jsonl cannot be read"
     assert f"\n- Run {TINY}: {lost}: what was told there is missing here.\n" in render([run])
     assert f"\nstate     incomplete; {lost}\n" in show_text(run, "incomplete")
+    assert json.loads(show_json(run, "incomplete"))["unreadable_lines"] == run_value(run)["unreadable_lines"] == 1
     assert "cannot be read" not in render([read(TINY)]) + show_text(read(TINY), "incomplete")
+    assert run_value(read(TINY))["unreadable_lines"] == 0
 
 
 def test_all_runs_in_one_report() -> None:
