@@ -73,6 +73,7 @@ LISTS = ("modes", "environments")
 
 _SWITCHES = ("cold", "trace", "exclusive", "skip_larger_after_oom")
 _NUMBERS = ("steps", "size", "guidance", "seed", "calls", "max_calls", "max_seconds", "processes")
+_LIMITS = ("max_calls", "max_seconds")
 _SWITCH = {"off": False, "on": True}
 _UNSET = {
     "steps": "each pipeline's",
@@ -107,14 +108,17 @@ def own_values(draft: Draft, typed: Typed) -> dict[str, Any]:
     Raises:
         UserError: The plan's file can no longer be read.
     """
-    begun = _begun(draft)
-    given = {key: value for key, value in overrides(typed).items() if key in ("device", "calls", "precision")}
-    usable = {key: value for key, value in given.items() if _is_usable(key, value)}
-    plan = resolve_plan(draft.catalog, draft.source, {"device": begun.device, **usable}, gpu_available=True)
+    begun, given = _begun(draft), overrides(typed)
+
+    def with_typed(*keys: str) -> Plan:
+        usable = {key: given[key] for key in keys if _is_usable(key, given[key])}
+        return resolve_plan(draft.catalog, draft.source, {"device": begun.device, **usable}, gpu_available=True)
+
+    plan, limited = with_typed("device"), with_typed("device", "calls", "precision")
     shown = shown_plan(draft.catalog, plan, {})
-    texts = {key: as_text(key, getattr(plan, key)) or _UNSET.get(key, "") for key in FIELDS}
+    values = {key: getattr(limited if key in _LIMITS else plan, key) for key in FIELDS}
     return {
-        **texts,
+        **{key: as_text(key, value) or _UNSET.get(key, "") for key, value in values.items()},
         "dtype": plan.dtype or default_dtype(plan.device),
         "device": begun.device,
         "batch_sizes": as_text("batch_sizes", shown.batch_sizes),

@@ -101,6 +101,12 @@ def test_a_presets_own_values_follow_the_device() -> None:
     assert own_values(demo, {"precision": "1%"})["max_calls"] == "50"
 
 
+def test_a_typed_value_is_not_the_plans_own() -> None:
+    demo = make_draft(CATALOG, "demo", {}, gpu=True)
+    own = own_values(demo, {"calls": "100", "precision": "1%"})
+    assert (own["calls"], own["precision"], own["max_calls"]) == ("3", "none", "100")
+
+
 def test_options_that_do_not_fit_a_pipeline_leave_the_others(docs: Draft) -> None:
     draft = docs.with_options({"size": 768})
 
