@@ -73,7 +73,7 @@ class Outcome:
         result = self.results[candidate.id]
         stages, measured = result.summary.stages, bool(candidate.loops)
         interval = stages[0].loop_its_interval if measured and len(stages) == 1 else None
-        first = [stage.calls[0].wall_s for stage in stages if stage.calls]
+        first = [stage.first_call_s for stage in stages]
         return [
             candidate.mode,
             text.rates(result.its) or text.NONE,
