@@ -21,12 +21,12 @@ from sdtui.report.text import Torch
 from sdtui.settings import Settings
 from sdtui.tui import asking, bridge, run_threads
 from sdtui.tui.commands import Runs, commands
-from sdtui.tui.comparing import Against, Comparer
+from sdtui.tui.comparing import Against, Comparer, OtherRun
 from sdtui.tui.draft import Draft, make_draft
 from sdtui.tui.hang_up import on_hang_up
 from sdtui.tui.heading import LEAST, ended_words
 from sdtui.tui.keys import bindings
-from sdtui.tui.known import known_cells, torch_of
+from sdtui.tui.known import Results, known_cells, torch_of
 from sdtui.tui.messages import (
     LaunchRefused,
     LiveRunsFound,
@@ -106,14 +106,17 @@ class Dashboard(StyledApp):
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening.settings)
         self.opening = opening
-        self.draft: Draft = make_draft(opening.catalog, "docs" if opening.gpu else "demo", {}, opening.gpu)
-        self.draft = self.draft.with_selection_of(())
-        self.results: dict[str, CellView] = {}
+        self.draft: Draft = self._first_draft()
+        self.results = Results()
         self.searched = False
         self.machine: MachineSeen | None = None
         self.comparer = Comparer(self.in_thread)
         self._followed: Path | None = None
         self._waiting: list[Path] = []
+
+    def _first_draft(self) -> Draft:
+        preset = "docs" if self.opening.gpu else "demo"
+        return make_draft(self.opening.catalog, preset, {}, self.opening.gpu).with_selection_of(())
 
     def get_default_screen(self) -> Screen[None]:
         """Returns the screen with the matrix: one below it would be laid out and painted too."""
@@ -129,7 +132,7 @@ class Dashboard(StyledApp):
 
     def _begin(self) -> None:
         self._look()
-        self.in_thread("results", bridge.find_results, self.opening.runs_dir, cancellable=True)
+        self._find_results()
         if self.opening.follow is None:
             self.in_thread("live", run_threads.find_live, self.opening.runs_dir)
         else:
@@ -196,6 +199,9 @@ class Dashboard(StyledApp):
             self._look()
         self._changed()
 
+    def _find_results(self) -> None:
+        self.in_thread("results", bridge.find_results, self.opening.runs_dir, cancellable=True)
+
     def _look(self) -> None:
         self.in_thread("look", bridge.look, self.draft.plan.device, self.draft.environments, cancellable=True)
 
@@ -259,6 +265,19 @@ class Dashboard(StyledApp):
             self.in_thread("follow", bridge.replay, folder, replay_speed, cancellable=True)
         self._changed()
 
+    def forget(self, folder: Path) -> None:
+        """Lets go of a run that was deleted: of its figures, and where the matrix has its plan, of that."""
+        self.results.forget(folder)
+        if self._followed == folder:
+            self._followed, self.run_view = None, None
+        if self.comparer.against == OtherRun(folder):
+            self.comparer.against = None
+        if Path(self.draft.source) == folder / runs.PLAN:
+            self.draft = self._first_draft()
+            self._look()
+        self._find_results()  # of older runs, which it may have hidden
+        self._changed()
+
     # ---------------------------------------------------------------------------------------------------- messages
 
     def on_run_changed(self, message: RunChanged) -> None:
@@ -266,7 +285,7 @@ class Dashboard(StyledApp):
         if message.view.folder != self._followed:
             return
         was_live, self.run_view = self.run_view is not None and self.run_view.is_live, message.view
-        self.results.update((cell, view) for cell, view in message.view.cells.items() if view.state == "finished")
+        self.results.add(message.view.cells.values())
         self._changed(beneath=not message.view.is_live)
         if was_live and not message.view.is_live:
             self._announce(message.view)
@@ -318,7 +337,8 @@ class Dashboard(StyledApp):
 
     def on_results_found(self, message: ResultsFound) -> None:
         """Fills the matrix with what earlier runs measured."""
-        self.results, self.searched = {**message.cells, **self.results}, True
+        known, self.results, self.searched = self.results, Results(), True
+        self.results.add((*message.views, *known))  # a run that was followed has judged its cells
         self._changed()
 
     def on_report_written(self, message: ReportWritten) -> None:

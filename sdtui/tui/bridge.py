@@ -208,15 +208,14 @@ def _words(environment: Environment) -> str:
 
 
 def find_results(runs_dir: Path, post: Post, cancelled: Cancelled) -> None:
-    """Posts the newest result of each cell that the latest runs hold."""
-    found: dict[str, CellView] = {}
-    for run in reversed(runs.list_runs(runs_dir)[-LOOKED_AT:]):
+    """Posts how the cells of the latest runs ended."""
+    found: list[CellView] = []
+    for run in runs.list_runs(runs_dir)[-LOOKED_AT:]:
         if cancelled():
             return
         if run.state not in ("unreadable", "empty"):
-            for view in _endings(run.path):
-                found.setdefault(view.id, view)
-    post(ResultsFound(found))
+            found += _endings(run.path)
+    post(ResultsFound(tuple(found)))
 
 
 def _endings(folder: Path) -> list[CellView]:
@@ -229,5 +228,4 @@ def _endings(folder: Path) -> list[CellView]:
         record.apply(stamped)
     if record.processes > 1:
         return []
-    ended = [cell for cell in record.cells.values() if cell.finished and cell.finished.status != "cancelled"]
-    return [finished_view(record, cell, judged=False) for cell in ended]
+    return [finished_view(record, cell, judged=False) for cell in record.cells.values() if cell.finished]

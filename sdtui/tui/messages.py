@@ -94,11 +94,11 @@ class PlansFound(Message):
 
 
 class ResultsFound(Message):
-    """Earlier runs hold results of cells: the newest of each, by id."""
+    """Earlier runs hold results of cells."""
 
-    def __init__(self, cells: dict[str, CellView]) -> None:
+    def __init__(self, views: tuple[CellView, ...]) -> None:
         super().__init__()
-        self.cells = cells
+        self.views = views
 
 
 class ReportWritten(Message):

@@ -39,6 +39,7 @@ class CellView:
         check: Of its output; ``None`` of ``no-compile`` itself, and where it was not judged.
         torch: Full version that it was measured with; ``None`` where it is not known.
         device: GPU model, or the CPU's name.
+        ended_at: Unix seconds.
         run: Folder of the run that it is of.
         tuning: How it stands in a run that looks for the fastest mode; empty in others, and before a rung has ended.
     """
@@ -57,6 +58,7 @@ class CellView:
     check: Check | None = None
     torch: str | None = None
     device: str = ""
+    ended_at: float | None = None
     run: Path | None = None
     tuning: str = ""
 

@@ -250,6 +250,7 @@ def finished_view(run: RunRecord, record: CellRecord, judged: bool = True) -> Ce
         check=check_output(run, record) if judged else None,
         torch=result.torch,
         device=result.device,
+        ended_at=record.finished_at,
         run=run.path,
     )
 

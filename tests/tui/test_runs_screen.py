@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from textual.app import App
 from textual.widgets import OptionList
 
 from sdtui import runs
+from sdtui.tui.comparing import OtherRun
 from sdtui.tui.run_list import RunList
 from sdtui.tui.screens.choice import Choice
 from sdtui.tui.screens.confirm import Confirm
@@ -221,6 +223,25 @@ async def test_deletes_when_it_is_sure(runs_dir: Path) -> None:
         assert said(pilot.app) == [f"run {CANCELLED}: deleted"]
         assert screen.line is not None
         assert screen.line.folder.name == TINY
+
+
+async def test_the_matrix_forgets_what_is_deleted(runs_dir: Path) -> None:
+    older = runs_dir / DOCS.replace("20261124T", "20261123T")
+    shutil.copytree(runs_dir / DOCS, older)
+    async with listed(runs_dir) as (pilot, screen):
+        app = screen.app
+        await pilot.press("j", "j", "enter")
+        await until(pilot, lambda: run_of(pilot) == DOCS and app.searched, "is not opened")
+        before = {view.id for view in app.results if view.run == runs_dir / DOCS}
+        app.compare_with(OtherRun(runs_dir / DOCS))
+        assert (app.draft.source, len(before)) == (str(runs_dir / DOCS / runs.PLAN), 2)
+
+        await pilot.press("R", "j", "j", "d", "y")
+        await until(pilot, lambda: said(app) == [f"run {DOCS}: deleted"], "is not deleted")
+        await until(pilot, lambda: {view.id for view in app.results if view.run == older} == before, "none are found")
+        assert not [view for view in app.results if view.run == runs_dir / DOCS]
+        assert (app.run_view, app.followed, app.comparer.against) == (None, (), None)
+        assert (app.draft.source, app.draft.selected) == ("docs", frozenset())
 
 
 async def test_does_not_delete_what_runs_or_holds_more(runs_dir: Path) -> None:

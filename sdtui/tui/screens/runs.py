@@ -230,6 +230,7 @@ class Runs(Screen[None]):
             asking.delete(self.app, line, self)
 
     def on_run_deleted(self, message: RunDeleted) -> None:
-        """Takes it off the list."""
+        """Takes it off the list and out of the matrix."""
         self.notify(f"run {message.folder.name}: deleted")
         self.on_runs_listed(RunsListed(tuple(line for line in self.lines or () if line.folder != message.folder)))
+        self.app.forget(message.folder)
