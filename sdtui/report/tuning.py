@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sdtui.catalog.mode_toml import mode_to_toml
@@ -52,7 +52,8 @@ class Outcome:
         for other in self.standing.ambiguous:
             ratio, interval = speed_ratio(fastest, other), ratio_interval(fastest, other)
             yield f"ambiguous with {other.mode}: {ratio:.2f} times as fast as that{_between(interval)}"
-        yield _how_sure(fastest)
+        compared = [fastest, *self.standing.ambiguous, *filter(None, [self.standing.candidate(BASE)])]
+        yield _how_sure({each.mode: each.processes for each in compared})
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Returns header and a row for each candidate, the fastest first."""
@@ -90,6 +91,8 @@ class Outcome:
     def _why_none(self) -> str:
         if not self.standing.tried:
             return "none was measured"
+        if not any(each.loops for each in self.standing.tried):
+            return "none was measured to its end"
         if self.standing.ranked:
             return f"nothing but {self.standing.ranked[0].mode} was measured"
         if any(each.refusal == TOO_FEW_STEPS for each in self.standing.refused):
@@ -140,10 +143,15 @@ def sections(runs: Sequence[RunRecord]) -> list[str]:
     return lines
 
 
-def _how_sure(fastest: Candidate) -> str:
-    if fastest.processes > 1:
-        return f"measured in {fastest.processes} processes; intervals are of 95 % and hold what those differ by"
-    return "measured in one process; intervals are of 95 % and do not hold what processes differ by"
+def _how_sure(processes: Mapping[str, int]) -> str:
+    """Says what the intervals hold; ``processes`` by mode, the fastest first."""
+    first, alone = next(iter(processes.values())), [mode for mode, count in processes.items() if count == 1]
+    if first == 1:
+        return "measured in one process; intervals are of 95 % and do not hold what processes differ by"
+    if not alone:
+        return f"measured in {first} processes; intervals are of 95 % and hold what those differ by"
+    of_one = f"{' and '.join(alone)} in one"
+    return f"measured in {first} processes, {of_one}; intervals are of 95 % and hold what a mode's several differ by"
 
 
 def _between(interval: Interval | None) -> str:

@@ -28,6 +28,7 @@ from sdtui.model.machine import Interpreter, Machine
 from sdtui.model.results import Distance, Status
 from sdtui.progress import progress_of
 from sdtui.records import RunRecord
+from sdtui.report.tuning import outcomes
 from sdtui.tuning import ALONE, end_rung, standings
 
 SAME, FAR = Distance(0.0, None, 0), Distance(0.5, 10.0, 99)
@@ -111,6 +112,34 @@ def test_the_slower_half_drops_out_rung_by_rung() -> None:
     assert run.due() == [], "one is left: a third process would tell nothing"
     endings = {name: run.record.ending_of(cell) for name, cell in run.record.cells.items()}
     assert {name: ending and ending.status for name, ending in endings.items()} == dict.fromkeys(run.modes, "ok")
+
+
+def test_the_verdict_says_of_how_many_processes_it_is() -> None:
+    run = Tuned("no-compile", "a")
+    for mode, ms in (("no-compile", 40), ("a", 20)):
+        run.measure(mode, ms)
+    assert sure_of(run).startswith("measured in one process; ")
+    run.measure("a", 20, process=2)
+    assert sure_of(run).startswith("measured in 2 processes, no-compile in one; ")
+    run.measure("no-compile", 40, process=2)
+    assert sure_of(run).startswith("measured in 2 processes; ")
+
+
+def sure_of(run: Tuned) -> str:
+    (outcome,) = outcomes(run.record)
+    *_, last = outcome.verdict()
+    return last
+
+
+def test_the_first_call_is_the_median_of_the_processes() -> None:
+    run = Tuned("no-compile", "a")
+    run.measure("no-compile", 40)
+    for process, ms in ((1, 200), (2, 100), (3, 120)):
+        run.measure("a", ms, process)
+    (outcome,) = outcomes(run.record)
+    header, rows = outcome.table()
+    (row,) = [row for row in rows if row[0] == "a"]
+    assert row[header.index("First call s")] == "1.2"
 
 
 def test_who_is_not_told_apart_from_the_last_that_stays_stays_too() -> None:
