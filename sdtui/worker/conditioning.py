@@ -26,8 +26,12 @@ _VALUES: dict[int, torch.Tensor] = {}
 _KEYS = itertools.count()
 
 _PIXELS = 8
-_CONTROL_SCALE = 8
-"""A ControlNet's image is so many times as wide as its latents."""
+_RESIDUALS = (
+    "down_block_additional_residuals",
+    "down_intrablock_additional_residuals",
+    "mid_block_additional_residual",
+)
+"""What others add to a UNet's: of the latents' size, and lists that its forward takes from."""
 
 
 class Given(torch.nn.Module):
@@ -133,7 +137,7 @@ class Conditioning:
         small |= {"sample": sample.new_zeros(size), "timestep": timesteps}
         if "controlnet_cond" in given:
             image = given["controlnet_cond"]
-            width = _PIXELS * _CONTROL_SCALE
+            width = _PIXELS * image.shape[-1] // sample.shape[-1]
             small["controlnet_cond"] = image.new_zeros(timesteps.shape[0], image.shape[1], width, width)
         for name in ("encoder_hidden_states", "class_labels", "timestep_cond"):
             if isinstance(small.get(name), torch.Tensor):
@@ -143,7 +147,7 @@ class Conditioning:
                 name: value.repeat(steps, *[1] * (value.dim() - 1)) if isinstance(value, torch.Tensor) else value
                 for name, value in added.items()
             }
-        for name in ("down_block_additional_residuals", "mid_block_additional_residual"):
+        for name in _RESIDUALS:
             small.pop(name, None)
         found: list[torch.Tensor] = []
 

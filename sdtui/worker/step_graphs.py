@@ -403,7 +403,7 @@ def _draw(draws: Sequence[_Draw], generators: Sequence[torch.Generator]) -> None
 
 
 def _key(arguments: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Returns what decides the host's side of a call: tensors by shape, images by size, the rest by value."""
+    """Returns what decides the host's side of a call: tensors by shape, images by size, numbers and the rest by value."""
     return sorted(
         (name, pytree.tree_map(functools.partial(_outline, name), value)) for name, value in arguments.items()
     )
@@ -412,12 +412,11 @@ def _key(arguments: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _outline(name: str, value: Any) -> Any:
     if isinstance(value, str) and "prompt" in name:  # all texts are encoded to one shape
         return str
-    if isinstance(value, torch.Tensor):
-        return (tuple(value.shape), value.dtype, value.device)
     if isinstance(value, torch.Generator):
         return value.device
-    if getattr(value, "shape", None):  # an array of numpy's, not one of its numbers
-        return (value.shape, value.dtype)
+    if hasattr(value, "tolist"):  # a tensor, or an array or a number of numpy's
+        kind = (tuple(value.shape), value.dtype, getattr(value, "device", None))
+        return kind if len(value.shape) > 1 else value.tolist()
     size = getattr(value, "size", None)
     return size if isinstance(size, tuple) else value
 

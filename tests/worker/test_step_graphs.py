@@ -170,6 +170,14 @@ def test_numbers_and_images_of_numpy_count_as_others_do(pipeline, name, values):
     assert [pair.apart(**{name: value})[0] for value in values] == [0.0] * len(values)
 
 
+@pytest.mark.parametrize("kind", [np.array, torch.tensor])
+def test_numbers_in_arrays_count_by_value(kind):
+    pair = Pair(cell_of(steps=3), scheduler="DDPMScheduler")
+    times = [kind(each) for each in ([900, 500, 100], [800, 400, 10], [900, 500, 100])]
+    assert [pair.apart(timesteps=each)[0] for each in times] == [0.0] * 3
+    assert [pair.apart(guidance_scale=torch.tensor(each))[0] for each in (7.5, 2.0)] == [0.0] * 2
+
+
 @pytest.mark.parametrize(("pipeline", "kind"), [("sd-txt2img", "latent"), ("if", "pt")])
 @pytest.mark.parametrize("as_dict", [True, False])
 def test_what_a_call_returned_stays(pipeline, kind, as_dict):
@@ -316,3 +324,42 @@ def test_what_a_unet_is_given_beside_the_prompt_is_given_beforehand_too():
         again = unet(sample, time, prompt, added_cond_kwargs=added).sample
         assert torch.allclose(again, plain[step], atol=1e-5)
     assert not torch.allclose(plain[0], plain[1], atol=1e-3), "or the test could not fail"
+
+
+def test_what_an_adapter_adds_stays_whole():
+    """A UNet takes the residuals of one from a list, one by one."""
+    pipe = pipe_of(cell_of())
+    unet, generator = pipe.unet, torch.Generator().manual_seed(0)
+    sample, prompt = (torch.randn(*size, generator=generator) for size in ((2, 4, 16, 16), (2, 77, 32)))
+    times = torch.tensor([900, 500])
+
+    def added():
+        return {"down_intrablock_additional_residuals": [torch.full((2, 32, 16, 16), 3.0)]}
+
+    plain = [unet(sample, time, prompt, **added()).sample for time in times]
+    conditioning = Conditioning(unet, unet.forward)
+    for step, time in enumerate(times):
+        given = added()
+        conditioning.prepare(times, (sample, time, prompt), given)
+        conditioning.at(step)
+        assert torch.allclose(unet(sample, time, prompt, **given).sample, plain[step], atol=1e-5)
+    assert not torch.allclose(plain[0], unet(sample, times[0], prompt).sample, atol=1e-3), "or the test could not fail"
+
+
+def test_a_control_image_may_be_of_another_scale():
+    """As beside a VAE of three levels, which makes latents of a quarter."""
+    cell = cell_of("sd-controlnet")
+    net = diffusers.ControlNetModel.from_unet(
+        pipe_of(cell).unet, conditioning_channels=3, conditioning_embedding_out_channels=(8, 16, 32)
+    ).eval()
+    generator = torch.Generator().manual_seed(0)
+    sizes = ((2, 4, 16, 16), (2, 77, 32), (2, 3, 64, 64))
+    sample, prompt, image = (torch.randn(*size, generator=generator) for size in sizes)
+    for block in net.controlnet_down_blocks:
+        torch.nn.init.normal_(block.weight, generator=generator)
+    time = torch.tensor(500)
+    plain = net(sample, time, prompt, image).down_block_res_samples[-1]
+    conditioning = Conditioning(net, net.forward)
+    conditioning.prepare(time[None], (sample, time, prompt, image), {})
+    conditioning.at(0)
+    torch.testing.assert_close(net(sample, time, prompt, image).down_block_res_samples[-1], plain)
