@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from sdtui.model.cell import UNFUSED, AttentionProcessor, CompileOptions, Component, Mode, Stage
 
 _ADDED = "SimpleCrossAttn"
-"""What the names of blocks begin with whose attention has added projections of keys and values."""
+"""What the names of blocks hold whose attention has added projections of keys and values."""
+_UNETS = ("UNet2DConditionModel", "ControlNetModel")
+"""Classes that have a UNet's blocks also where their config leaves these out."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def of_stage(mode: Mode, stage: Stage, pipe: str) -> Iterator[OptionCalls]:
         yield precompute
     if mode.compile is not None:
         lines = (f"{pipe}.{name} = {_compiled(f'{pipe}.{name}', mode.compile)}" for name in stage.denoisers)
-        yield OptionCalls("compile", "torch.compile of each denoiser, for the shapes of this cell", tuple(lines))
+        shapes = "any shapes" if mode.compile.dynamic else "the shapes of this cell"
+        yield OptionCalls("compile", f"torch.compile of each denoiser, for {shapes}", tuple(lines))
     if mode.compile_vae:
         yield _compile_vae(mode, pipe, no_vae)
     if mode.step_graphs:
@@ -114,7 +117,8 @@ def _of_denoiser(mode: Mode, stage: Stage, name: str, denoiser: str) -> Iterator
             "those that see timestep or prompt alone stay in the dtype"
         )
         code = f'quantize({denoiser}, "{mode.quantization}")'
-        yield OptionCalls("quantization", words, (code,), modules=("prompt_layers", "quantization"))
+        on_gpu = mode.quantization == "fp8"
+        yield OptionCalls("quantization", words, (code,), modules=("prompt_layers", "quantization"), needs_gpu=on_gpu)
 
 
 def _processor(component: Component, kind: AttentionProcessor, denoiser: str) -> OptionCalls:
@@ -207,8 +211,10 @@ def _conditionings(pipe: str) -> str:
 
 
 def _is_unet(component: Component) -> bool:
-    return "down_block_types" in component.config
+    return "down_block_types" in component.config or component.class_name in _UNETS
 
 
 def _has_added(component: Component) -> bool:
-    return any(block.startswith(_ADDED) for block in component.config.get("down_block_types", ()))
+    config = component.config
+    blocks = (*config.get("down_block_types", ()), config.get("mid_block_type"), *config.get("up_block_types", ()))
+    return any(_ADDED in block for block in blocks if block)

@@ -20,6 +20,15 @@ _SHIPPED = Path(__file__).parent
 CONFIGS = _SHIPPED / "configs"
 _EXTENDS = {"extends": str}
 """A key of modes and pipelines that is gone once they are merged with what they extend."""
+_DENOISERS = ("unet", "transformer")
+_SAID_ELSEWHERE = {
+    "num_inference_steps": "steps",
+    "guidance_scale": "guidance",
+    "num_images_per_prompt": "the batch size",
+    "generator": "seed",
+    "return_dict": "sdtui, which reads what is returned",
+}
+"""Call arguments that no pipeline says, and what does."""
 
 
 @dataclass(frozen=True)
@@ -265,7 +274,6 @@ def _pipeline(name: str, entries: Mapping[str, Entry]) -> PipelineTable:
     earlier: list[str] = []
     for stage_name, stage in pipeline.stages.items():
         at = f"{where}: stages.{stage_name}"
-        _known(stage.denoisers, stage.components, f"{at}.denoisers")
         for key, made in stage.inputs.items():
             if made.source == "stage":
                 _known([made.stage], earlier, f"{at}.inputs.{key}.stage")
@@ -273,12 +281,42 @@ def _pipeline(name: str, entries: Mapping[str, Entry]) -> PipelineTable:
                 _given(bool(made.shape), f"{at}.inputs.{key}.shape")
             else:
                 _given(made.width is not None and made.height is not None, f"{at}.inputs.{key}.width")
+        _check_denoisers(stage, f"{at}.denoisers")
+        _check_arguments(stage, f"{at}.arguments")
         _check_strength(stage, at)
         if stage.tiny:
             _known(stage.tiny.components, stage.components, f"{at}.tiny.components")
             _known(stage.tiny.inputs, stage.inputs, f"{at}.tiny.inputs")
         earlier.append(stage_name)
     return pipeline
+
+
+def _check_denoisers(stage: StageTable, where: str) -> None:
+    _known(stage.denoisers, stage.components, where)
+    for name in stage.denoisers:
+        if stage.denoisers.count(name) > 1:
+            raise UserError(f"{where}: {name} is there twice")
+    for name in _DENOISERS:
+        if name in stage.components and name not in stage.denoisers:
+            raise UserError(f"{where}: leaves out '{name}', which runs at every step")
+
+
+def _check_arguments(stage: StageTable, where: str) -> None:
+    """Refuses what is said elsewhere, and outputs that are neither images nor pixels of a pipeline without a VAE."""
+    own = {
+        **_SAID_ELSEWHERE,
+        **dict.fromkeys(("width", "height"), "the stage's width and height, with takes_size"),
+        "prompt": "the pipeline's prompt, with takes_prompt",
+        **dict.fromkeys(stage.inputs, "the stage's inputs"),
+    }
+    for name in stage.arguments:
+        if name in own:
+            raise UserError(f"{where}.{name}: leave it out; what decides it is {own[name]}")
+    kind = stage.arguments.get("output_type", "pil")
+    kinds = ("pil",) if "vae" in stage.components else ("pil", "pt")
+    if kind not in kinds:
+        can_be = " or ".join(f"'{each}'" for each in kinds)
+        raise UserError(f"{where}.output_type: must be {can_be}, as sdtui keeps and compares outputs")
 
 
 def _check_strength(stage: StageTable, where: str) -> None:

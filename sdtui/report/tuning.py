@@ -91,12 +91,12 @@ class Outcome:
     def _why_none(self) -> str:
         if not self.standing.tried:
             return "none was measured"
-        if not any(each.loops for each in self.standing.tried):
-            return "none was measured to its end"
         if self.standing.ranked:
             return f"nothing but {self.standing.ranked[0].mode} was measured"
         if any(each.refusal == TOO_FEW_STEPS for each in self.standing.refused):
             return "too few steps were timed to compare the modes; ask for more --calls or --steps"
+        if not any(each.loops for each in self.standing.refused):
+            return "none was measured to its end"
         return "none was measured whose output is within the limits"
 
     def _why_out(self, candidate: Candidate) -> str:

@@ -170,8 +170,8 @@ def _set_vanilla(denoiser: Any, where: str) -> None:
         raise UnsupportedError(f"{where} has no set_default_attn_processor")
     try:
         denoiser.set_default_attn_processor()
-    except ValueError as error:
-        raise UnsupportedError(f"{where}: {error}") from error
+    except ValueError as error:  # whose words hold addresses
+        raise UnsupportedError(f"{where} has attention of several kinds, of which diffusers has no default") from error
 
 
 def _use_xformers(denoiser: Any, where: str) -> None:

@@ -403,7 +403,7 @@ def _draw(draws: Sequence[_Draw], generators: Sequence[torch.Generator]) -> None
 
 
 def _key(arguments: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Returns what decides the host's side of a call: tensors by shape, images by size, numbers and the rest by value."""
+    """Returns what decides the host's side of a call: tensors by shape, images by size, all else by value."""
     return sorted(
         (name, pytree.tree_map(functools.partial(_outline, name), value)) for name, value in arguments.items()
     )

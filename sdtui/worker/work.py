@@ -8,7 +8,9 @@ import os
 import platform
 import sys
 import traceback
+from types import ModuleType
 
+from sdtui.model.errors import near
 from sdtui.model.events import CellFinished, CellPhase
 from sdtui.model.job import Job
 from sdtui.worker.emitter import Emitter
@@ -61,9 +63,9 @@ def _import_libraries(job: Job) -> dict[str, str | None]:
     diffusers = importlib.import_module("diffusers")
     transformers = importlib.import_module("transformers")
     for stage in job.cell.stages:
-        getattr(diffusers, stage.pipeline_class)  # resolves the lazy import: its cost belongs to this phase
+        _resolve(diffusers, stage.pipeline_class)
         for component in stage.components:
-            getattr(diffusers if component.library == "diffusers" else transformers, component.class_name)
+            _resolve(diffusers if component.library == "diffusers" else transformers, component.class_name)
     importlib.import_module("sdtui.worker.measure")
     versions: dict[str, str | None] = {name: _installed(name) for name in _PACKAGES}
     versions |= {
@@ -77,6 +79,18 @@ def _import_libraries(job: Job) -> dict[str, str | None]:
     if job.device.startswith("cuda") and not torch.cuda.is_available():
         raise RuntimeError(f"torch {torch.__version__} cannot use a CUDA device here; 'sdtui doctor' says why")
     return versions
+
+
+def _resolve(library: ModuleType, name: str) -> None:
+    """Does the lazy import of a class: its cost belongs to this phase.
+
+    Raises:
+        AttributeError: The library has no such class.
+    """
+    if name not in (known := dir(library)):
+        hint = f"; did you mean '{close}'?" if (close := near(name, known)) else ""
+        raise AttributeError(f"{library.__name__} has no class '{name}'{hint}")
+    getattr(library, name)
 
 
 def _installed(package: str) -> str | None:

@@ -64,7 +64,7 @@ def test_where_no_mode_was_measured_none_is_named(shell: Shell) -> None:
     shell.play("unsupported")
     said = shell.run(*FAKE, "--save", "best")
     assert (said.status, said.out) == (1, "")
-    assert "no mode can be named: none was measured whose output is within the limits\n" in said.err
+    assert "no mode can be named: none was measured to its end\n" in said.err
     assert "| unsupported: no such attention here |" in said.err
     assert not (settings.config_dir() / "modes").exists()
 

@@ -306,6 +306,40 @@ def test_timeouts_are_read_and_written_again(write):
             "plan.toml: pipeline.p: stages.main.denoisers: unknown name 'unett'; did you mean 'unet'?",
         ),
         (
+            '[pipeline.p]\nextends = "sd-txt2img"\nstages.main.denoisers = ["unet", "unet"]',
+            "plan.toml: pipeline.p: stages.main.denoisers: unet is there twice",
+        ),
+        (
+            '[pipeline.p]\nextends = "sd-controlnet"\nstages.main.denoisers = ["controlnet"]',
+            "plan.toml: pipeline.p: stages.main.denoisers: leaves out 'unet', which runs at every step",
+        ),
+        *(
+            (
+                f'[pipeline.p]\nextends = "sd-img2img"\nstages.main.arguments.{name} = 4',
+                f"plan.toml: pipeline.p: stages.main.arguments.{name}: leave it out; what decides it is {what}",
+            )
+            for name, what in {
+                "num_images_per_prompt": "the batch size",
+                "num_inference_steps": "steps",
+                "guidance_scale": "guidance",
+                "generator": "seed",
+                "width": "the stage's width and height",
+                "prompt": "the pipeline's prompt",
+                "image": "the stage's inputs",
+            }.items()
+        ),
+        *(
+            (
+                f'[pipeline.p]\nextends = "{extends}"\nstages.{stage}.arguments.output_type = "{kind}"',
+                f"plan.toml: pipeline.p: stages.{stage}.arguments.output_type: must be {kinds}, as sdtui keeps",
+            )
+            for extends, stage, kind, kinds in (
+                ("sd-txt2img", "main", "pt", "'pil'"),
+                ("sd-txt2img", "main", "latent", "'pil'"),
+                ("if", "I", "np", "'pil' or 'pt'"),
+            )
+        ),
+        (
             '[pipeline.p]\nextends = "sd-txt2img"\nstages.main.components.vae.config = "IF-I-M-v1.0/unett.json"',
             "plan.toml: pipeline.p: stages.main.components.vae.config: 'IF-I-M-v1.0/unett.json' is no file; did",
         ),

@@ -60,7 +60,8 @@ def test_import_that_fails_ends_the_cell_with_one_line(tmp_path, case):
 
 
 def test_pipeline_that_this_diffusers_does_not_have_is_named(tmp_path):
-    modules = {"torch": "", "diffusers": "", "transformers": ""}
+    modules = {"torch": "", "diffusers": "MadeUpPipelines = 1", "transformers": ""}
     events, _ = worker(tmp_path, modules)
     assert events[1].status == "failed"
-    assert "'diffusers' has no attribute 'MadeUpPipeline'" in events[1].reason
+    near = "did you mean 'MadeUpPipelines'?"
+    assert events[1].reason == f"AttributeError: diffusers has no class 'MadeUpPipeline'; {near}"

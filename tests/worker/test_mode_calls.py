@@ -56,3 +56,29 @@ def test_every_option_of_a_mode_is_told():
     mode = Mode("mine", "mine", **{name: wishes.get(name, True) for name in fields})
     told = [*mode_calls.of_process(mode), *mode_calls.of_stage(mode, cell_of().stages[0], "pipe")]
     assert {calls.option for calls in told} == fields - {"dtype", "optional"}
+
+
+def refused(mode, **config):
+    """The options that are refused of a pipeline whose UNet has keys of its config replaced, or left out."""
+    stage = cell_of().stages[0]
+    changed = []
+    for part in stage.components:
+        own = {key: value for key, value in {**part.config, **config}.items() if value is not None}
+        changed.append(dataclasses.replace(part, config=own) if part.name == "unet" else part)
+    told = mode_calls.of_stage(mode, dataclasses.replace(stage, components=tuple(changed)), "pipe")
+    return {calls.option for calls in told if calls.refusal}
+
+
+def test_a_unet_whose_config_leaves_out_its_blocks_is_one():
+    assert refused(CATALOG.modes["fast"], down_block_types=None) == set()
+
+
+def test_a_middle_block_may_have_added_projections_too():
+    assert refused(Mode("mine", "mine", fuse_qkv=True)) == set()
+    assert refused(Mode("mine", "mine", fuse_qkv=True), mid_block_type="UNetMidBlock2DSimpleCrossAttn") == {"fuse_qkv"}
+
+
+def test_fp8_needs_a_gpu():
+    for kind in ("fp8", "int8"):
+        told = mode_calls.of_stage(Mode("mine", "mine", quantization=kind), cell_of().stages[0], "pipe")
+        assert [calls.needs_gpu for calls in told] == [kind == "fp8"]
