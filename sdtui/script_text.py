@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import pprint
+import re
 from pathlib import Path
 
 from sdtui import mode_calls
@@ -11,6 +11,9 @@ from sdtui.mode_calls import OptionCalls
 from sdtui.model.cell import Cell, Component, Input, Stage
 
 _WORKER = Path(__file__).parent / "worker"
+_IMPORT = re.compile(r"(?:from|import) [^\n(]+(?:\([^)]*\))?")
+_IMPORTS = re.compile(rf"(?:(?:{_IMPORT.pattern})?\n)*")
+"""The import statements with which a module of the worker begins, after its docstring."""
 
 
 def write(cell: Cell, device: str) -> str:
@@ -77,23 +80,15 @@ class _Needs:
 
 
 def _parts(path: Path) -> tuple[set[str], str]:
-    """Splits a module's source into its import lines and the rest, without its docstring and imports of sdtui."""
-    source = path.read_text(encoding="utf-8")
-    imports, rest = set(), []
-    for node in ast.parse(source).body:
-        segment = ast.get_source_segment(source, node) or ""
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sdtui"):
-            continue
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            imports.add(segment)
-        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-            rest.append("".join(f"@{ast.get_source_segment(source, each)}\n" for each in _decorators(node)) + segment)
-    return imports, "\n\n\n".join(rest)
+    """Splits a module's source into its import statements and the rest, without its docstring and imports of sdtui.
 
-
-def _decorators(node: ast.stmt) -> list[ast.expr]:
-    """Returns what a segment of source leaves out."""
-    return node.decorator_list if isinstance(node, (ast.ClassDef, ast.FunctionDef)) else []
+    Without `ast`, which fails where two threads use it at once (CPython 3.11), as the dashboard's would.
+    """
+    _, _, code = path.read_text(encoding="utf-8").partition('"""\n\n')
+    begin = _IMPORTS.match(code)
+    assert begin is not None
+    imports = {each for each in _IMPORT.findall(begin.group()) if not each.startswith("from sdtui")}
+    return imports, code[begin.end() :].strip()
 
 
 def _taken(cell: Cell, stage: Stage) -> list[OptionCalls]:
