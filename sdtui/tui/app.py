@@ -112,6 +112,7 @@ class Dashboard(StyledApp):
         self.machine: MachineSeen | None = None
         self.comparer = Comparer(self.in_thread)
         self._followed: Path | None = None
+        self._replays = False
         self._waiting: list[Path] = []
 
     def _first_draft(self) -> Draft:
@@ -224,6 +225,11 @@ class Dashboard(StyledApp):
         self.open_run(folder)
 
     @property
+    def live_run(self) -> RunView | None:
+        """The run that is shown, where it goes on; a replay does not."""
+        return self.run_view if self.run_view is not None and self.run_view.is_live and not self._replays else None
+
+    @property
     def is_starting(self) -> bool:
         """Whether a run was asked for that does not go on yet."""
         return any(worker.group == "launch" and not worker.is_finished for worker in self.workers)
@@ -258,7 +264,7 @@ class Dashboard(StyledApp):
         self._follow(folder, replay_speed)
 
     def _follow(self, folder: Path, replay_speed: float | None = None) -> None:
-        self._followed, self.run_view = folder, None
+        self._followed, self.run_view, self._replays = folder, None, replay_speed is not None
         if replay_speed is None:
             self.in_thread("follow", bridge.follow, folder, cancellable=True)
         else:
@@ -297,14 +303,13 @@ class Dashboard(StyledApp):
         words = ended_words(run)
         severity: Literal["information", "warning"] = "information" if run.state == "ok" else "warning"
         self.notify(words, title="run ended", severity=severity, timeout=15, markup=False)
-        replayed = self.opening.replay_speed is not None and run.folder == self.opening.follow
-        if self.opening.settings.notify and not replayed and self._driver is not None:
+        if self.opening.settings.notify and not self._replays and self._driver is not None:
             self._driver.write(announcement(words))
 
     def on_run_launched(self, message: RunLaunched) -> None:
         """Follows the run that was started, at once or after the one that goes on."""
         self.draft = self.draft.with_selection_of(())
-        if self.run_view is not None and self.run_view.is_live and message.folder != self._followed:
+        if self.live_run is not None and message.folder != self._followed:
             self._waiting.append(message.folder)
             self.notify(f"run {runs.short(message.folder)} waits for the device, and is shown when this one has ended")
             self._changed()

@@ -45,7 +45,7 @@ def tune(app: Dashboard, slot: Slot) -> None:
         more += f"No budget ends it: {app.key_of('plan.options')} sets one."
     else:
         more += f"It measures what fits into the budget of {span_text(plan.budget)}."
-    if app.run_view is not None and app.run_view.is_live:
+    if app.live_run is not None:
         more += " It waits for the run that goes on."
 
     def answered(yes: bool | None) -> None:

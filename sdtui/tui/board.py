@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sdtui.check import BASE
@@ -160,9 +160,13 @@ def level_of(ratio: float) -> int:
     return sum(ratio >= least for least in SPEED_UPS)
 
 
+def base_of(draft: Draft, cells: Mapping[str, CellView], slot: Slot) -> CellView | None:
+    """Returns ``no-compile`` beside a square; ``None`` where nothing is known of it, and of that itself."""
+    base = draft.cells.get(replace(slot, mode=BASE))
+    return cells.get(base.id) if base and slot.mode != BASE else None
+
+
 def speed_up(draft: Draft, cells: Mapping[str, CellView], view: CellView) -> float | None:
     """Returns how many times faster a cell is than ``no-compile`` beside it; ``None`` where there is none."""
-    slot = view.slot
-    base = draft.cells.get(Slot(slot.pipeline, BASE, slot.environment, slot.batch_size))
-    other = cells.get(base.id) if base and slot.mode != BASE else None
+    other = base_of(draft, cells, view.slot)
     return other.loop_s / view.loop_s if other and other.loop_s and view.loop_s else None

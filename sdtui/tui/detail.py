@@ -15,7 +15,7 @@ from sdtui.model.results import CellSummary, StageSummary
 from sdtui.model.sizes import allocator_limited
 from sdtui.report import text
 from sdtui.report.page import departure, page_columns
-from sdtui.tui.board import FLAG, speed_up
+from sdtui.tui.board import FLAG, base_of, speed_up
 from sdtui.tui.draft import Draft
 from sdtui.tui.entries import Described, Entry, listed
 from sdtui.tui.snapshot import CellView
@@ -111,8 +111,10 @@ def _outcome(
         yield Entry(view.status or "ended", _why(view), "wrong")
         yield Entry("try", _advice(draft, view, key))
     if view.its:
-        ratio = speed_up(draft, cells, view)
+        ratio, base = speed_up(draft, cells, view), base_of(draft, cells, view.slot)
         faster = f"{ratio:.2f}× no-compile" if ratio else ""
+        if ratio and base and base.run and base.run != view.run:
+            faster += f" of run {runs.short(base.run)}"
         yield Entry("speed", listed([f"{text.rates(view.its)} it/s", faster, *_figures(view.summary)]))
     yield from _tuning(view)
     for line in compared:

@@ -63,8 +63,10 @@ def _joined(words: Iterable[str]) -> str:
 
 
 def run_line(run: RunView) -> Text:
-    """Returns how far a run is."""
-    words = [f"run {run.id.rsplit('-', 1)[-1]}", run.state, f"{run.done}/{run.total} {run.unit}"]
+    """Returns how far a run is; of one that has ended, how many of its cells have a result."""
+    results = [view for view in run.cells.values() if view.state == "finished" and view.status != "cancelled"]
+    cells = f"{run.done}/{run.total} {run.unit}" if run.is_live else f"{len(results)}/{len(run.cells)} cells"
+    words = [f"run {run.id.rsplit('-', 1)[-1]}", run.state, cells]
     words.append(duration(run.elapsed_s))
     if run.remaining_s and run.remaining_s >= 1:
         words.append(f"{run.how_sure} {duration(run.remaining_s)} left")

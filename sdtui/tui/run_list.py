@@ -30,6 +30,7 @@ class RunLine:
         plan: Its plan in short; empty where the file cannot be read.
         done: Cells, or processes of cells, that have a result; ``None`` where nothing tells.
         total: Cells of the run, or processes; ``None`` where nothing tells.
+        unit: What is counted: ``cells``, ``processes`` or ``cells in rung 2 of 3``.
         counts: Cells that have a result, by status.
         size_bytes: Of its files.
         heartbeat_age_s: Of a run that is judged alive by a heartbeat.
@@ -42,6 +43,7 @@ class RunLine:
     plan: str = ""
     done: int | None = None
     total: int | None = None
+    unit: str = "cells"
     counts: Mapping[str, int] = field(default_factory=dict)
     size_bytes: int = 0
     heartbeat_age_s: float | None = None
@@ -120,7 +122,7 @@ class _Reader:
         if listed.state == "unreadable":
             return RunLine(self._folder, listed.state)
         started_at, device = _first_start(self._folder)
-        done, total, counts = self._progress(listed)
+        done, total, unit, counts = self._progress(listed)
         return RunLine(
             folder=self._folder,
             state=listed.state,
@@ -129,24 +131,25 @@ class _Reader:
             plan=plan_in_short(self._folder),
             done=done,
             total=total,
+            unit=unit,
             counts=counts,
             size_bytes=_size(self._folder),
             heartbeat_age_s=listed.heartbeat_age_s,
         )
 
-    def _progress(self, listed: runs.Listed) -> tuple[int | None, int | None, dict[str, int]]:
-        """Returns results, cells and results by status: as a run's ending states them, else from its journal."""
+    def _progress(self, listed: runs.Listed) -> tuple[int | None, int | None, str, dict[str, int]]:
+        """Returns results, cells, their unit and results by status: as an ending states them, else from the journal."""
         if listed.counts:
             counts = _with_result(listed.counts)
-            return sum(counts.values()), sum(listed.counts.values()), counts
+            return sum(counts.values()), sum(listed.counts.values()), "cells", counts
         for stamped in self._tail.poll():
             self._record.apply(stamped)
         endings = [self._record.ending_of(cell) for cell in self._record.cells.values()]
         counts = _with_result(Counter(ending.status for ending in endings if ending))
         if not endings:
-            return (0, listed.planned, counts) if listed.planned else (None, None, counts)
+            return (0 if listed.planned else None), listed.planned or None, "cells", counts
         progress = progress_of(self._record, 0.0)
-        return progress.done, progress.total, counts
+        return progress.done, progress.total, progress.unit, counts
 
 
 def _with_result(counts: Mapping[str, int]) -> dict[str, int]:

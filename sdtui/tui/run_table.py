@@ -86,7 +86,7 @@ def _row(line: RunLine, marked: bool, widths: _Widths) -> Row:
 
 def progress_words(line: RunLine) -> str:
     """Returns a run in two lines: its name, how far it is and its device; its plan."""
-    cells = f"{_cells(line)} cells" if line.total is not None else ""
+    cells = f"{_cells(line)} {line.unit}" if line.total is not None else ""
     return f"{_STATES[line.state][0]} {_joined((line.short, line.state, cells, _device(line)))}\n  {line.plan}"
 
 

@@ -28,7 +28,8 @@ def plan_of(draft: Draft) -> Plan:
     slots = draft.chosen or draft.planned
     if not slots:
         raise UserError("nothing is selected, and no pipeline of the plan fits its options")
-    return resolve_plan(draft.catalog, draft.source, draft.to_run(slots), draft.gpu)
+    as_it_is = {} if draft.chosen else {"tune": draft.plan.tune}
+    return resolve_plan(draft.catalog, draft.source, {**draft.to_run(slots), **as_it_is}, draft.gpu)
 
 
 def words_of(draft: Draft) -> str:

@@ -156,6 +156,8 @@ class RunReducer:
             return CellView(record.spec, "running", _progress_words(live), run=self.record.path)
         if cell in self._cells:
             return self._cells[cell]
+        if left and record.started and not record.finished:
+            return CellView(record.spec, "queued", "interrupted", run=self.record.path)
         why = self.record.why_not_run(record)
         place = next((place for place, each in enumerate(queue, 1) if each.cell == cell), None)
         words = "not run" if why else left if place is None else f"queued {place}"

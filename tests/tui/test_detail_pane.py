@@ -99,6 +99,16 @@ def test_a_measured_square_has_figures_flags_and_evidence() -> None:
     assert "A100 97.34/27.23/111.66" in told["docs page"]
 
 
+def test_a_speed_up_over_another_run_says_so() -> None:
+    draft = make_draft(CATALOG, str(H100 / runs.PLAN), {}, gpu=True)
+    cells = dict(_view(H100).cells)
+    base = cells[draft.cells[Slot("if", "no-compile", "current", 1)].id]
+    cells[base.id] = replace(base, run=TRACE)
+
+    told = _told(draft, Slot("if", "compile", "current", 1), cells)
+    assert f" · 3.35× no-compile of run {TRACE.name} · " in told["speed"]
+
+
 def test_a_square_that_is_being_measured_was_not_measured_yet() -> None:
     slot = Slot("sd-txt2img", "compile", "current", 4)
     view = CellView(DOCS.cells[slot], "running", "compile 24 s", run=H100)

@@ -62,6 +62,17 @@ def test_a_cell_that_an_out_of_memory_left_out_is_not_run_while_the_run_goes_on(
     assert (view.done, view.total) == (2, 2)
 
 
+def test_the_cell_that_ran_when_its_supervisor_was_killed_was_interrupted() -> None:
+    reducer = RunReducer(TRACE)
+    for stamped in runs.Tail(TRACE).poll():
+        if isinstance(stamped.event, CellFinished):
+            break
+        reducer.apply(stamped)
+    began, waits = reducer.view(0.0, "interrupted").cells.values()
+    assert (began.text, began.run) == ("interrupted", TRACE)
+    assert (waits.text, waits.run) == ("not run", None)
+
+
 def test_a_run_that_was_interrupted_lasted_until_its_last_event() -> None:
     interrupted = Path(__file__).parents[2] / "docs" / "results" / "2026-11-28-h200-docs-sd"
     reducer, stamps = RunReducer(interrupted), []

@@ -12,9 +12,9 @@ from sdtui.model.machine import Gpu, Interpreter, Machine
 from sdtui.report.text import Torch
 from sdtui.tui.board import make_board
 from sdtui.tui.draft import make_draft
-from sdtui.tui.heading import batch_strip, changed_words, filter_words, top_line
+from sdtui.tui.heading import batch_strip, changed_words, filter_words, run_line, top_line
 from sdtui.tui.messages import MachineSeen
-from sdtui.tui.snapshot import RunView
+from sdtui.tui.snapshot import CellView, RunView
 
 CATALOG = load_catalog()
 DOCS = make_draft(CATALOG, "docs", {}, gpu=True).with_selection_of(())
@@ -54,6 +54,15 @@ def test_before_the_machine_was_looked_up_and_without_a_gpu() -> None:
     assert top_line(tiny, MachineSeen(replace(MACHINE, gpu=None), ()), None, 80).plain == (
         " sdtui  AMD EPYC · plan demo · tiny scale"
     )
+
+
+def test_a_run_that_has_ended_says_how_many_cells_have_a_result() -> None:
+    made = zip(DOCS.cells.values(), ("ok", "oom", "cancelled", None), strict=False)
+    views = {cell.id: CellView(cell, "finished" if status else "queued", "", status) for cell, status in made}
+    run = RunView(Path("/runs/x"), "x", "running", cells=views, done=3, total=4)
+
+    assert " · 3/4 cells · " in run_line(run).plain
+    assert " · 2/4 cells · " in run_line(replace(run, state="incomplete")).plain
 
 
 @pytest.mark.parametrize(

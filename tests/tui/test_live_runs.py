@@ -21,7 +21,8 @@ from textual.pilot import Pilot
 from sdtui import replaying, runs
 from sdtui.tui import bridge
 from sdtui.tui.app import Dashboard
-from sdtui.tui.messages import RunChanged
+from sdtui.tui.messages import RunChanged, RunLaunched
+from sdtui.tui.screens.cell import CellScreen
 from sdtui.tui.screens.choice import Choice
 from sdtui.tui.screens.confirm import Confirm
 from sdtui.tui.screens.home import Home
@@ -125,8 +126,9 @@ async def test_a_queued_cell_says_that_nothing_of_it_is_known(live: Path) -> Non
         assert said(app) == ["queued: nothing of it is known yet; s skips it"]
 
 
-async def test_what_a_run_that_has_ended_did_not_get_to_was_not_run(runs_dir: Path) -> None:
-    cut(runs_dir / TINY, b'"kind":"cell.started"', 3)
+@pytest.mark.parametrize(("kind", "text"), [(b'"kind":"cell.started"', "interrupted"), (b"cell.finished", "not run")])
+async def test_what_a_run_that_has_ended_did_not_get_to_was_not_run(runs_dir: Path, kind: bytes, text: str) -> None:
+    cut(runs_dir / TINY, kind, 3)
     app = open_over(runs_dir, runs_dir / TINY)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.run_view is not None and app.run_view.state == "interrupted", "did not open")
@@ -134,9 +136,10 @@ async def test_what_a_run_that_has_ended_did_not_get_to_was_not_run(runs_dir: Pa
         assert isinstance(app.screen, Home)
         go_to(app.screen, "queued")
         assert app.screen.matrix.square is not None
-        assert app.screen.matrix.square.text == "not run"
+        assert app.screen.matrix.square.text == text
         await pilot.press("enter")
-        assert said(app) == ["not run; r measures it once it is selected"]
+        assert said(app) == ([] if text == "interrupted" else ["not run; r measures it once it is selected"])
+        assert isinstance(app.screen, CellScreen) == (text == "interrupted")
 
 
 async def test_a_second_press_does_not_start_the_same_run_again(
@@ -268,6 +271,18 @@ def test_a_replay_can_be_left() -> None:
     bridge.replay(FIXTURES / DOCS, 1.0, posted.append, lambda: len(posted) >= 2)
 
     assert len(posted) == 2
+
+
+async def test_a_replay_is_no_run_that_goes_on(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "launch", lambda *arguments: arguments[-1](RunLaunched(runs_dir / TINY)))
+    opening = replace(open_over(runs_dir, runs_dir / DOCS).opening, replay_speed=0.01)
+    app = Dashboard(opening)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.run_view and app.run_view.is_live, "does not play")
+        await pilot.press("x", "s")
+        assert said(app) == ["no run goes on here; R lists all runs"] * 2
+        await pilot.press("r")
+        await until(pilot, lambda: run_of(pilot) == TINY, "what was started is not shown")
 
 
 # --------------------------------------------------------------------------------------------------- on a terminal

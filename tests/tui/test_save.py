@@ -54,6 +54,15 @@ def test_without_a_selection_it_is_the_plan_that_is_shown(overrides: dict[str, o
     assert words_of(draft) == f"plan docs as it is, {count} cells; nothing is selected"
 
 
+def test_a_plan_that_is_tuned_is_saved_as_it_is_and_a_selection_of_it_is_not_tuned(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('modes = ["no-compile", "compile"]\ntune = true\nprocesses = 3')
+    draft = make_draft(CATALOG, str(path), {}, gpu=True)
+
+    assert plan_of(draft).tune is False
+    assert plan_of(draft.with_selection_of(())).tune is True
+
+
 def test_a_plan_of_slots_is_saved_as_these_slots(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('slots = ["if.compile.current.b4", "sd-txt2img.no-compile.current.b1"]')

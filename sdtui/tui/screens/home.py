@@ -263,8 +263,8 @@ class Home(Screen[None]):
 
     def _live_run(self) -> RunView | None:
         """Returns the run that goes on; says so where there is none."""
-        run = self.app.run_view
-        if run is None or not run.is_live:
+        run = self.app.live_run
+        if run is None:
             words = f"no run goes on here; {self.app.key_of('runs.open')} lists all runs"
             self.notify("the run is still starting" if self.app.is_starting else words, severity="warning", timeout=5)
             return None
