@@ -68,7 +68,7 @@ def recent_steps(cell: CellRecord) -> list[Step]:
 
 
 def cell_remaining_s(cell: CellRecord, record: RunRecord) -> float | None:
-    """Estimates what is left of the cell that runs; ``None`` before its first step."""
+    """Estimates what is left of the cell that runs; ``None`` before each of its stages has made a step."""
     return _rest_of_cell_s(cell, record.sittings[-1].started.precision if record.sittings else None)
 
 
@@ -156,14 +156,14 @@ def _rest_of_current_s(cell: CellRecord, whole_s: float | None, record: RunRecor
 def _how_sure(record: RunRecord, current: CellRecord | None, to_run: Mapping[str, int]) -> str:
     if not (current or to_run):
         return "about"
-    waiting = {*to_run, *([current.spec.id] if current and not current.steps else [])}
+    waiting = {*to_run, *([current.spec.id] if current and cell_remaining_s(current, record) is None else [])}
     if any(each.cell in waiting and not each.is_sure for each in record.sittings[-1].queue):
         return "at a guess"
     return "up to" if record.sittings[-1].started.precision else "about"
 
 
 def _rest_of_cell_s(cell: CellRecord, rule: PrecisionRule | None) -> float | None:
-    """Estimates what is left of a cell; ``None`` before the first step.
+    """Estimates what is left of a cell; ``None`` before each stage has made a step.
 
     Where a precision decides, that is up to its limits, and no less than the calls that are made in any case.
     """
@@ -176,18 +176,18 @@ def _rest_of_cell_s(cell: CellRecord, rule: PrecisionRule | None) -> float | Non
 
 
 def _rest_of_calls_s(cell: CellRecord, calls: int) -> float | None:
-    """Estimates it for so many calls from the pace of the latest steps, stage by stage; ``None`` before the first."""
-    if not cell.steps:
-        return None
+    """Estimates it for so many calls from the pace of each stage's latest steps; ``None`` before one has made a step.
+
+    What a stage will take to compile is not known before.
+    """
     rest_ms = 0.0
     for stage in cell.spec.stages:
         taken = _latest_steps(cell, stage.name)
-        pace_ms = statistics.median(step.ms for step in taken or cell.steps[-RECENT_STEPS:])
-        steps, done = stage.steps, 0
-        if taken:
-            last = taken[0]
-            steps, done = last.steps, (last.call - 1) * last.steps + last.step
-        rest_ms += max(0, calls * steps - done) * pace_ms
+        if not taken:
+            return None
+        last = taken[0]
+        done = (last.call - 1) * last.steps + last.step
+        rest_ms += max(0, calls * last.steps - done) * statistics.median(step.ms for step in taken)
     return rest_ms / 1000
 
 

@@ -104,6 +104,17 @@ def test_every_stage_counts_by_its_own_pace_and_calls() -> None:
     assert all(seconds == pytest.approx(end - t, rel=0.1, abs=1) for t, seconds in left)
 
 
+def test_nothing_is_estimated_before_every_stage_has_made_a_step() -> None:
+    """What a later stage takes to compile is not seen from the steps of an earlier one."""
+    record, told = RunRecord(IF), set()
+    for stamped in runs.Tail(IF).poll():
+        record.apply(stamped)
+        if isinstance(stamped.event, Step) and stamped.event.call == 1:
+            is_last = stamped.event.stage == record.cells[stamped.event.cell].spec.stages[-1].name
+            told.add((is_last, cell_remaining_s(record.cells[stamped.event.cell], record) is None))
+    assert told == {(False, True), (True, False)}
+
+
 def test_a_finished_cell_stands_for_those_to_come() -> None:
     first = next(m for m in along(DOCS) if isinstance(m[0].event, CellFinished))
     cell = first[1].cells["sd-txt2img.no-compile.current.b1-d5453d27"]
