@@ -236,6 +236,7 @@ class _Held:
                 self._append(Log(f"{WAITING}{self._sitting.machine.device_name}: in use by {holder}"))
             self._signals.wait(limits.POLL_S)
             self._beat()
+            self._end_skipped()
 
     def _measure_due(self) -> None:
         with self._fork_servers.started(self._due_in):
@@ -424,10 +425,18 @@ class _Held:
             peak_rss_mib=watch.peak("rss_mib"),
         )
 
+    def _end_skipped(self, but: str = "") -> None:
+        """Ends the cells that are to be left out and have not begun; ``but`` is the one that has."""
+        for name in self._control.skipped():
+            left = self._record.due(self._record.cells[name]) if name in self._record.cells and name != but else ()
+            if left:
+                self._end(CellFinished(name, "cancelled", "import", None, "skipped", process=left[0]))
+
     def _reason_to_cancel(self, cell: Cell) -> str | None:
         self._beat()
         if self._cancel_requested():
             return "the run was cancelled"
+        self._end_skipped(but=cell.id)
         return "skipped" if cell.id in self._control.skipped() else None
 
     def _cancel_requested(self) -> bool:

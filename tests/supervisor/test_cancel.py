@@ -155,12 +155,14 @@ def test_the_running_cell_is_skipped_and_no_other(lab: Lab) -> None:
     assert _ended(folder) == "incomplete"
 
 
-def test_a_pending_cell_is_skipped(lab: Lab) -> None:
+def test_a_pending_cell_is_skipped_at_once(lab: Lab) -> None:
     folder = lab.create("measure:hang", "ok", "ok")
     supervisor = lab.start(folder, before=both(DEAF_TO_FILES))
     await_event(folder, CellPhase, phase="measure")
     first, second, _ = runs.read(folder).cells
     assert request_skip(folder, second)
+    await_event(folder, CellFinished, cell=second)
+    assert statuses(folder) == [None, "cancelled", None]
     assert request_skip(folder, first)
     assert supervisor.wait() == 1
     assert (statuses(folder), reasons(folder)) == (["cancelled", "cancelled", "ok"], ["skipped", "skipped", ""])
