@@ -21,6 +21,7 @@ CONFIGS = _SHIPPED / "configs"
 _EXTENDS = {"extends": str}
 """A key of modes and pipelines that is gone once they are merged with what they extend."""
 _DENOISERS = ("unet", "transformer")
+"""Components that run at every step of whatever pipeline has them."""
 _SAID_ELSEWHERE = {
     "num_inference_steps": "steps",
     "guidance_scale": "guidance",

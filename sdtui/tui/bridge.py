@@ -215,7 +215,8 @@ def find_results(runs_dir: Path, post: Post, cancelled: Cancelled) -> None:
             return
         if run.state not in ("unreadable", "empty"):
             found += _endings(run.path)
-    post(ResultsFound(tuple(found)))
+    if not cancelled():  # by a run's deletion, after which it is asked anew
+        post(ResultsFound(tuple(found)))
 
 
 def _endings(folder: Path) -> list[CellView]:
