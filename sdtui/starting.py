@@ -74,7 +74,7 @@ def tuning(
     if pipeline not in catalog.pipelines:
         raise UserError(f"pipeline '{pipeline}': unknown; {nearest(pipeline, catalog.pipelines)}")
     lists = {key: overrides.get(key) for key in ("batch_sizes", "environments")}
-    options = {key: value for key, value in overrides.items() if key not in (*lists, "modes")}
+    options = {key: value for key, value in overrides.items() if key not in lists}
     flags = read_flags(lists).values
     for key, values in flags.items():
         if len(values) > 1:

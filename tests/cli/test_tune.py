@@ -143,6 +143,11 @@ def test_a_mistake(sdtui: Command, arguments: str, expected: str) -> None:
     assert not settings.runs_dir().exists()
 
 
+def test_a_name_that_is_wrong_is_told_before_a_gpu_that_is_missing(sdtui: Command) -> None:
+    expected = "--mode: unknown name 'compil'; did you mean 'compile'?"
+    assert sdtui("tune", "sd-txt2img", "--mode", "compil") == Said(2, "", f"sdtui: {expected}\n")
+
+
 def test_a_plan_that_tunes_needs_no_compile(sdtui: Command, here: Path) -> None:
     (here / "plan.toml").write_text('modes = ["compile"]\ntune = true\n')
     expected = "plan.toml: modes: tuning needs the mode 'no-compile', which outputs are held against"
