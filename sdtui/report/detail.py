@@ -57,6 +57,9 @@ def ending(result: Result) -> str:
         return "not run" if result.record.started is None else "not finished"
     if finished.status == "ok":
         return "ok"
+    process = next((each for each in result.record.processes if each.process == finished.process), result.record)
+    if process.started is None:
+        return f"{finished.status} before it began"
     call = "" if finished.call is None else f", call {finished.call}"
     return f"{finished.status} in {finished.phase}{call}"
 

@@ -14,6 +14,8 @@ from supervised import Lab, after_append, await_event, both, counts, patched, re
 
 from sdtui import locks, runs
 from sdtui.model.events import CellFinished, CellPhase, CellStarted, Event, RunStarted
+from sdtui.report.detail import ending
+from sdtui.report.merge import results_of
 from sdtui.supervisor import limits
 from sdtui.supervisor.control import request_cancel, request_skip
 
@@ -168,6 +170,8 @@ def test_a_pending_cell_is_skipped_at_once(lab: Lab) -> None:
     assert (statuses(folder), reasons(folder)) == (["cancelled", "cancelled", "ok"], ["skipped", "skipped", ""])
     started = [record.started for record in runs.read(folder).cells.values()]
     assert started[1] is None
+    endings = [ending(result) for result in results_of(runs.read(folder))]
+    assert endings == ["cancelled in measure, call 2", "cancelled before it began", "ok"]
     assert not (folder / "logs" / f"{second}.log").exists()
 
 
