@@ -19,7 +19,8 @@ Level = Literal["ok", "info", "warning", "problem"]
 
 LITTLE_DISK_MIB = 1024.0
 NO_DISK_MIB = 100.0
-REQUIRED = (*environments.MINIMUM, "accelerate")
+WANTED = (*environments.MINIMUM, "accelerate")
+"""Packages that an environment should have; without the last real weights are loaded otherwise."""
 _SHOW_PROCESSES = "nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv"
 
 
@@ -136,21 +137,24 @@ def check_rates(subject: str, machine: Machine) -> list[Finding]:
 def check_packages(interpreter: Interpreter, gpus: Sequence[Gpu]) -> list[Finding]:
     """Checks that what a worker imports is installed, and not too old."""
     subject, packages = _environment(interpreter), interpreter.packages
-    missing = [name for name in REQUIRED if packages.get(name) is None]
+    missing = [name for name in WANTED if packages.get(name) is None]
+    works = not {*missing} & {*environments.MINIMUM}
     outdated = environments.outdated(interpreter)
     limits = {"torch": _torch_limit(_driver_cuda(gpus))}
     pip = environments.pip_install(interpreter)
     findings = []
     if missing:
         wanted = " ".join(shlex.quote(name + limits.get(name, "")) for name in missing)
-        findings.append(Finding("problem", subject, f"not installed: {', '.join(missing)}", f"{pip} {wanted}"))
+        slower = "; real weights take longer to load, and more memory" if works else ""
+        message = f"not installed: {', '.join(missing)}{slower}"
+        findings.append(Finding("info" if works else "problem", subject, message, f"{pip} {wanted}"))
     for name, version in outdated.items():
         least = environments.MINIMUM[name]
         bounds = ",".join(filter(None, (f">={least}", limits.get(name))))
         message = f"{name} {version} is too old, the least is {least}"
         findings.append(Finding("problem", subject, message, f"{pip} {shlex.quote(name + bounds)}"))
-    if not missing and not outdated:
-        versions = ", ".join(f"{name} {packages[name]}" for name in REQUIRED)
+    if works and not outdated:
+        versions = ", ".join(f"{name} {packages[name]}" for name in WANTED if packages.get(name))
         findings.append(Finding("ok", subject, f"Python {interpreter.python_version}, {versions}"))
     if packages.get("xformers") is None:
         findings.append(Finding("info", subject, "xformers is not installed: mode 'xformers' is unsupported here"))

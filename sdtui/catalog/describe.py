@@ -97,7 +97,7 @@ def _given(table: Any) -> dict[str, Any]:
 
 
 def _pipeline_lines(name: str, pipeline: PipelineTable, counts: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{name} ({pipeline.label}): {pipeline.description}"
+    yield f"{name} ({pipeline.label}){f': {pipeline.description}' if pipeline.description else ''}"
     for stage_name, stage in pipeline.stages.items():
         counted = counts.get(stage_name, {})
         yield "  " + ", ".join(_stage_words(stage_name, stage, counted))
@@ -133,4 +133,4 @@ def _weights_words(weights: WeightsTable) -> str:
 def _columns(descriptions: Mapping[str, str]) -> Iterator[str]:
     width = max(map(len, descriptions), default=0) + 2
     for name, description in descriptions.items():
-        yield f"{name:<{width}}{description}"
+        yield f"{name:<{width}}{description}".rstrip()

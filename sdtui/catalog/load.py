@@ -22,6 +22,8 @@ _EXTENDS = {"extends": str}
 """A key of modes and pipelines that is gone once they are merged with what they extend."""
 _DENOISERS = ("unet", "transformer")
 """Components that run at every step of whatever pipeline has them."""
+_NO_NETWORKS = ("Scheduler", "Tokenizer", "TokenizerFast", "Processor", "Extractor")
+"""What the names of component classes end with that have no weights."""
 _SAID_ELSEWHERE = {
     "num_inference_steps": "steps",
     "guidance_scale": "guidance",
@@ -240,7 +242,7 @@ def _merged(name: str, entries: Mapping[str, Entry], seen: tuple[str, ...]) -> d
     if base == name or base in seen:
         raise UserError(f"{entry.where}: extends: {' → '.join((*seen, name, base))} goes round in a circle")
     inherited = _merged(base, entries, (*seen, name))
-    own = {key: value for key, value in inherited.items() if key not in ("label", "description")}
+    own = {key: value for key, value in inherited.items() if key not in ("label", "description", "notes")}
     return merge(_without_rivals(own, table), table)
 
 
@@ -297,6 +299,8 @@ def _check_denoisers(stage: StageTable, where: str) -> None:
     for name in stage.denoisers:
         if stage.denoisers.count(name) > 1:
             raise UserError(f"{where}: {name} is there twice")
+        if stage.components[name].class_name.endswith(_NO_NETWORKS):
+            raise UserError(f"{where}: {name} is a {stage.components[name].class_name}, which is no network")
     for name in _DENOISERS:
         if name in stage.components and name not in stage.denoisers:
             raise UserError(f"{where}: leaves out '{name}', which runs at every step")

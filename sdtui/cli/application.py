@@ -52,7 +52,7 @@ RunsDir = Annotated[
         "--runs-dir",
         metavar="D",
         parser=path_of("--runs-dir"),
-        help="Where runs live; else SDTUI_RUNS_DIR says it, else they are in the data directory.",
+        help="Where runs live; else as SDTUI_RUNS_DIR or runs_dir in settings.toml says, else in the data directory.",
     ),
 ]
 RunName = Annotated[

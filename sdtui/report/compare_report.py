@@ -62,7 +62,8 @@ def _json(comparison: RunComparison, threshold: float | None) -> str:
 def _markdown(comparison: RunComparison, threshold: float | None) -> str:
     lines = ["# sdtui compare", "", f"- A: {comparison.a}", f"- B: {comparison.b}", f"- {_counts(comparison)}"]
     if threshold is not None:
-        lines.append(f"- {regression_line(comparison, threshold) or f'no regression beyond {_percent(threshold)}'}")
+        none = f"no regression beyond {_percent(threshold)}" if comparison.pairs else "no cell compares"
+        lines.append(f"- {regression_line(comparison, threshold) or none}")
     lines += ["", _FIGURE, ""]
     for device in dict.fromkeys(pair.device for pair in comparison.pairs):
         pairs = [pair for pair in comparison.pairs if pair.device == device]

@@ -449,7 +449,7 @@ class _Held:
     def _finish(self, status: RunStatus, reason: str) -> RunFinished:
         known = [cell for cell in self._sitting.cells if cell.id in self._record.cells]
         counts = Counter[str](self._status(cell) or "not run" for cell in known)
-        left = self._queue.left() if status == "incomplete" else {}
+        left = self._queue.left() if status in ("ok", "incomplete") else {}
         finished = RunFinished(self._number, status, dict(counts), reason, left)
         self._append(finished)
         self._journal.sync()

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
 
 from sdtui.model.cell import Cell, Input, Stage
+from sdtui.model.errors import near
 from sdtui.worker import inputs
+
+_ALWAYS = {"num_inference_steps", "guidance_scale", "num_images_per_prompt", "generator"}
+
+
+class ArgumentError(Exception):
+    """A pipeline does not have an argument that it would be called with; the message says so in one line."""
+
+
+def check(stage: Stage, pipe: Any) -> None:
+    """Refuses arguments that the pipeline does not have: some of diffusers take any name, and do nothing with it.
+
+    Raises:
+        ArgumentError: There is one.
+    """
+    known = inspect.signature(type(pipe).__call__).parameters
+    names = _ALWAYS | {*stage.arguments, *stage.inputs}
+    names |= {"width", "height"} if stage.takes_size else set()
+    names |= {"prompt"} if stage.takes_prompt else set()
+    for name in sorted(names - known.keys()):
+        hint = f"; did you mean '{close}'?" if (close := near(name, known)) else ""
+        raise ArgumentError(f"{type(pipe).__name__} takes no argument '{name}'{hint}")
 
 
 def arguments(cell: Cell, stage: Stage, device: str, dtype: torch.dtype, earlier: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sdtui.worker import options, outputs
 from sdtui.worker.allocator import limit_allocator
 from sdtui.worker.build import build
 from sdtui.worker.call import arguments
+from sdtui.worker.call import check as check_arguments
 from sdtui.worker.clock import Clock, clock_for
 from sdtui.worker.control import Control
 from sdtui.worker.emitter import Emitter
@@ -101,6 +102,7 @@ class _Measurement:
 
     def _load(self, stage: Stage) -> LoadedStage:
         pipe = build(stage, self._cell.seed, self._job.device, self._dtype)
+        check_arguments(stage, pipe)
         applied = options.apply(self._cell.mode, stage, pipe)
         for option, reason in applied.left_out.items():
             self._emitter.emit(Log(f"{option} left out: {reason}", "info", self._cell.id))

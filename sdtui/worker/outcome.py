@@ -8,6 +8,7 @@ import torch
 
 from sdtui.model.results import Phase, Status
 from sdtui.worker.build import WeightsError
+from sdtui.worker.call import ArgumentError
 from sdtui.worker.options import UnsupportedError
 from sdtui.worker.reasons import chain, one_line
 
@@ -27,7 +28,7 @@ def classify(error: BaseException, phase: Phase) -> tuple[Status, str]:
     shortages = [link for link in chain(error) if _is_out_of_memory(link)]
     if shortages:
         return "oom", one_line(str(shortages[-1])) or "out of memory"
-    if isinstance(error, (WeightsError, OutputError)):
+    if isinstance(error, (WeightsError, ArgumentError, OutputError)):
         return "failed", one_line(str(error))
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return "failed", one_line(f"torch.compile: {type(error).__name__}: {error}")

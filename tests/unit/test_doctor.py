@@ -119,6 +119,13 @@ def test_packages_missing() -> None:
     assert (info.level, "xformers" in info.message) == ("info", True)
 
 
+def test_cells_run_without_accelerate() -> None:
+    info, versions = check_packages(_with(accelerate=None), [])
+    assert info.level == "info"
+    assert info.message == "not installed: accelerate; real weights take longer to load, and more memory"
+    assert versions.level == "ok"
+
+
 def test_packages_that_are_too_old() -> None:
     old = _with(torch="2.0.1+cu118", diffusers="0.15.1")
     torch, diffusers = check_packages(old, _driver("12.4"))

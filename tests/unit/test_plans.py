@@ -310,6 +310,10 @@ def test_timeouts_are_read_and_written_again(write):
             "plan.toml: pipeline.p: stages.main.denoisers: unet is there twice",
         ),
         (
+            '[pipeline.p]\nextends = "sd-txt2img"\nstages.main.denoisers = ["unet", "scheduler"]',
+            "plan.toml: pipeline.p: stages.main.denoisers: scheduler is a PNDMScheduler, which is no network",
+        ),
+        (
             '[pipeline.p]\nextends = "sd-controlnet"\nstages.main.denoisers = ["controlnet"]',
             "plan.toml: pipeline.p: stages.main.denoisers: leaves out 'unet', which runs at every step",
         ),

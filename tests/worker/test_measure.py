@@ -1,5 +1,6 @@
 """The six pipelines, at tiny scale on the CPU, from job to last event."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_cells import Measured, cell_of
+from tiny_cells import Measured, Recorder, cell_of
 
 from sdtui.model.events import CallFinished, CellFinished, CellPhase, Step, from_line
 from sdtui.model.job import Job
@@ -175,6 +176,18 @@ def broken(monkeypatch, measured):
         return measured(cell)
 
     return run
+
+
+def test_an_argument_that_the_pipeline_does_not_have_fails_the_cell():
+    """StableDiffusionPipeline takes any name, and does nothing with it."""
+    cell = cell_of()
+    (stage,) = cell.stages
+    misspelt = dataclasses.replace(stage, arguments={"guidance_rescal": 0.7})
+    recorder = Recorder()
+    measure.measure(Job(dataclasses.replace(cell, stages=(misspelt,)), "cpu", ""), recorder)
+    end = recorder.events[-1]
+    reason = "StableDiffusionPipeline takes no argument 'guidance_rescal'; did you mean 'guidance_rescale'?"
+    assert (end.status, end.phase, end.reason) == ("failed", "load", reason)
 
 
 def test_not_a_number_fails_the_cell(broken):
