@@ -68,7 +68,7 @@ def recent_steps(cell: CellRecord) -> list[Step]:
 
 
 def cell_remaining_s(cell: CellRecord, record: RunRecord) -> float | None:
-    """Estimates what is left of the cell that runs; ``None`` before each of its stages has made a step."""
+    """Estimates what is left of the cell that runs; ``None`` before each of its stages has made two steps."""
     return _rest_of_cell_s(cell, record.sittings[-1].started.precision if record.sittings else None)
 
 
@@ -150,7 +150,7 @@ def _rest_of_current_s(cell: CellRecord, whole_s: float | None, record: RunRecor
     rest_s = cell_remaining_s(cell, record)
     if rest_s is not None or whole_s is None or cell.started is None:
         return rest_s
-    return max(0.0, cell.started + whole_s - now)
+    return max(_rest_of_calls_s(cell, cell.spec.calls), cell.started + whole_s - now)
 
 
 def _how_sure(record: RunRecord, current: CellRecord | None, to_run: Mapping[str, int]) -> str:
@@ -163,32 +163,35 @@ def _how_sure(record: RunRecord, current: CellRecord | None, to_run: Mapping[str
 
 
 def _rest_of_cell_s(cell: CellRecord, rule: PrecisionRule | None) -> float | None:
-    """Estimates what is left of a cell; ``None`` before each stage has made a step.
+    """Estimates what is left of a cell; ``None`` before the pace of each stage is known.
 
     Where a precision decides, that is up to its limits, and no less than the calls that are made in any case.
     """
-    least = _rest_of_calls_s(cell, cell.spec.calls)
-    most = _rest_of_calls_s(cell, rule.max_calls) if rule else least
-    if rule is None or least is None or most is None:
-        return least
+    if not all(_pace_ms(cell, stage.name) for stage in cell.spec.stages):
+        return None
+    least_s = _rest_of_calls_s(cell, cell.spec.calls)
+    if rule is None:
+        return least_s
     measured_s = sum(call.wall_ms for call in cell.calls if call.call > 1) / 1000
-    return max(least, min(most, rule.max_seconds - measured_s))
+    return max(least_s, min(_rest_of_calls_s(cell, rule.max_calls), rule.max_seconds - measured_s))
 
 
-def _rest_of_calls_s(cell: CellRecord, calls: int) -> float | None:
-    """Estimates it for so many calls from the pace of each stage's latest steps; ``None`` before one has made a step.
-
-    What a stage will take to compile is not known before.
-    """
+def _rest_of_calls_s(cell: CellRecord, calls: int) -> float:
+    """Estimates it for so many calls and the stages whose pace is known; what others take to compile is not."""
     rest_ms = 0.0
     for stage in cell.spec.stages:
-        taken = _latest_steps(cell, stage.name)
-        if not taken:
-            return None
-        last = taken[0]
-        done = (last.call - 1) * last.steps + last.step
-        rest_ms += max(0, calls * last.steps - done) * statistics.median(step.ms for step in taken)
+        pace_ms = _pace_ms(cell, stage.name)
+        if pace_ms is not None:
+            last = _latest_steps(cell, stage.name)[0]
+            done = (last.call - 1) * last.steps + last.step
+            rest_ms += max(0, calls * last.steps - done) * pace_ms
     return rest_ms / 1000
+
+
+def _pace_ms(cell: CellRecord, stage: str) -> float | None:
+    """Returns what a step takes by the latest; ``None`` before the second: the first may compile or warm up."""
+    taken = [step.ms for step in _latest_steps(cell, stage) if (step.call, step.step) != (1, 1)]
+    return statistics.median(taken) if taken else None
 
 
 def _latest_steps(cell: CellRecord, stage: str) -> list[Step]:

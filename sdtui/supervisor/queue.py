@@ -122,6 +122,10 @@ class Queue:
                 reason = error if isinstance(error, UserError) else f"{error.filename}: {error.strerror}"
                 yield Log(f"how long cells take is not kept for later runs: {reason}", "warning")
 
+    def is_over(self) -> bool:
+        """Whether nothing fits into the budget any more, however little it takes."""
+        return self._left_s() == 0.0
+
     def left(self) -> dict[str, str]:
         """Returns why each cell that is still due was not run, by id; empty where there is no budget."""
         if self._sitting.budget_s is None:

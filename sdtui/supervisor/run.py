@@ -228,7 +228,7 @@ class _Held:
             next_ = next_ or queue.acquire(purpose)
             if next_ and lock.acquire(purpose):
                 return True
-            if self._cancel_requested():
+            if self._cancel_requested() or self._queue.is_over() or not self._due():
                 return False
             holder = locks.query(lock.path).holder
             if holder is not None and holder != told:
@@ -236,7 +236,8 @@ class _Held:
                 self._append(Log(f"{WAITING}{self._sitting.machine.device_name}: in use by {holder}"))
             self._signals.wait(limits.POLL_S)
             self._beat()
-            self._end_skipped()
+            if self._end_skipped():
+                told = None  # that it waits is said last, which listings go by
 
     def _measure_due(self) -> None:
         with self._fork_servers.started(self._due_in):
@@ -425,12 +426,17 @@ class _Held:
             peak_rss_mib=watch.peak("rss_mib"),
         )
 
-    def _end_skipped(self, but: str = "") -> None:
-        """Ends the cells that are to be left out and have not begun; ``but`` is the one that has."""
-        for name in self._control.skipped():
-            left = self._record.due(self._record.cells[name]) if name in self._record.cells and name != but else ()
-            if left:
-                self._end(CellFinished(name, "cancelled", "import", None, "skipped", process=left[0]))
+    def _end_skipped(self, but: str = "") -> bool:
+        """Ends the cells that are to be left out and have not begun; ``but`` is the one that has.
+
+        Returns:
+            Whether there was one.
+        """
+        asked = [name for name in self._control.skipped() if name in self._record.cells and name != but]
+        left = {name: due for name in asked if (due := self._record.due(self._record.cells[name]))}
+        for name, processes in left.items():
+            self._end(CellFinished(name, "cancelled", "import", None, "skipped", process=processes[0]))
+        return bool(left)
 
     def _reason_to_cancel(self, cell: Cell) -> str | None:
         self._beat()

@@ -96,7 +96,7 @@ class LiveView:
         history: Telemetry fields as they were at each of the latest views, oldest first.
         peak_vram_mib: Highest ``vram_used_mib`` since the cell began.
         warnings: What disturbs the cell now, or may end it: throttling, other processes on the GPU, too little memory.
-        remaining_s: Estimate for the cell; ``None`` before each of its stages has made a step.
+        remaining_s: Estimate for the cell; ``None`` before each of its stages has made two steps.
         need: What the cell needs of the GPU's memory, in words; empty where nothing tells, and where that is a warning.
     """
 

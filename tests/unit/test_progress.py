@@ -55,9 +55,9 @@ def test_the_current_cell_is_the_one_that_runs() -> None:
             assert progress.current is None
 
 
-def test_nothing_is_estimated_before_the_first_step() -> None:
+def test_nothing_is_estimated_before_the_second_step() -> None:
     for stamped, _, progress in along(DOCS):
-        if isinstance(stamped.event, Step):
+        if isinstance(stamped.event, Step) and stamped.event.step > 1:
             assert progress.remaining_s is not None
             break
         assert progress.remaining_s is None or progress.total == 0
@@ -104,15 +104,30 @@ def test_every_stage_counts_by_its_own_pace_and_calls() -> None:
     assert all(seconds == pytest.approx(end - t, rel=0.1, abs=1) for t, seconds in left)
 
 
-def test_nothing_is_estimated_before_every_stage_has_made_a_step() -> None:
-    """What a later stage takes to compile is not seen from the steps of an earlier one."""
+def test_nothing_is_estimated_before_every_stage_has_made_two_steps() -> None:
+    """What a stage takes to compile is not seen from another's steps, and its own first holds it."""
     record, told = RunRecord(IF), set()
     for stamped in runs.Tail(IF).poll():
         record.apply(stamped)
         if isinstance(stamped.event, Step) and stamped.event.call == 1:
-            is_last = stamped.event.stage == record.cells[stamped.event.cell].spec.stages[-1].name
+            stages = record.cells[stamped.event.cell].spec.stages
+            is_last = (stamped.event.stage, stamped.event.step > 1) == (stages[-1].name, True)
             told.add((is_last, cell_remaining_s(record.cells[stamped.event.cell], record) is None))
     assert told == {(False, True), (True, False)}
+
+
+def test_a_cell_that_takes_longer_than_forecast_takes_what_is_known_of_it() -> None:
+    record = RunRecord(IF)
+    for stamped in runs.Tail(IF).poll():
+        record.apply(stamped)
+        if isinstance(step := stamped.event, Step) and step.cell.startswith("if.compile") and step.step == 20:
+            break
+    assert isinstance(step, Step)
+    assert (step.call, step.stage) == (1, "I")
+    record.sittings[-1].queue = (Forecast(step.cell, 1.0, "measured"),)
+    remaining_s = progress_of(record, stamped.t).remaining_s
+    assert remaining_s is not None
+    assert remaining_s >= 2.5 * step.steps * step.ms / 1000, "two calls and more of the first stage are known"
 
 
 def test_a_finished_cell_stands_for_those_to_come() -> None:
