@@ -124,7 +124,7 @@ def resume(
 
 
 def _nothing_left(folder: Path, record: RunRecord, ended: Sequence[str | None]) -> int:
-    last = record.sittings[-1].finished
+    last = record.sittings[-1].finished if record.sittings else None
     console, status = _console(), last.status if last else "interrupted"
     console.print(f"run {folder.name}: nothing left to run; it is {status}", soft_wrap=True)
     _say_hint(Narrator(folder, console), folder, ended)

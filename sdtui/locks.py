@@ -179,7 +179,8 @@ def _open(path: Path, mode: int) -> int:
 
 def _by_heartbeat(path: Path, holder: Holder | None) -> LockState:
     age = time.time() - path.stat().st_mtime
-    return LockState(holder is not None and age < HEARTBEAT_STALE_S, "heartbeat", holder, age)
+    fresh = abs(age) < HEARTBEAT_STALE_S  # one from far in the future is another clock's
+    return LockState(holder is not None and fresh, "heartbeat", holder, age)
 
 
 def _read_holder(path: Path) -> Holder | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sdtui.model.cell import Cell
+from sdtui.model.cell import Cell, Slot
 from sdtui.model.events import (
     CallFinished,
     CellChecked,
@@ -136,7 +136,7 @@ class RunRecord:
     @property
     def leading(self) -> tuple[tuple[str, ...], ...]:
         """By tuned row, the cells that may be its fastest as its last rung said, the one that seems to be first."""
-        return tuple({(each.pipeline, each.environment, each.batch_size): each.best for each in self.rungs}.values())
+        return tuple({_row(each): each.best for each in self.rungs}.values())
 
     def ending_of(self, cell: CellRecord) -> CellFinished | None:
         """Returns how a cell ended: as the first of its processes that did not end ok, named in the reason.
@@ -245,6 +245,8 @@ class RunRecord:
         if self.sittings and any(_place(self.sittings[-1], name) != _place(sitting, name) for name in environments):
             self.rungs.clear()
         self.sittings.append(sitting)
+        rows = {_row(cell.spec.slot) for cell in self.cells.values() if self.due(cell)}
+        self.rungs = [_with_more(rung) if _row(rung) in rows else rung for rung in self.rungs]
 
     def _apply_to_cell(self, t: float, event: Event) -> None:
         assert not isinstance(event, (RunStarted, RunForecast, RungFinished, RunFinished, Log))
@@ -276,6 +278,15 @@ class RunRecord:
         sitting = next((each for each in reversed(self.sittings) if each.started.sitting == start.sitting), None)
         gone = [each.process for each in self._elsewhere(record, sitting)] if sitting else []
         return tuple(each for each in record.processes if each.process not in gone)
+
+
+def _row(of: Slot | RungFinished) -> tuple[str, str, int]:
+    return of.pipeline, of.environment, of.batch_size
+
+
+def _with_more(rung: RungFinished) -> RungFinished:
+    """Returns a decision without what does not hold once more of its row is measured."""
+    return replace(rung, closed={cell: why for cell, why in rung.closed.items() if cell not in rung.until_more})
 
 
 def _place(sitting: SittingRecord, environment: str) -> tuple[str | None, ...]:

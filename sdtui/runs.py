@@ -66,12 +66,15 @@ def create(runs_dir: Path, device_name: str, host: str, plan_toml: str) -> Path:
     name = f"{stamp}-{slug(host)}-{slug(device_name)}-{os.urandom(3).hex()}"
     folder = runs_dir / name
     try:
+        str(folder).encode()
         complete(folder)
         write_atomically(folder / PLAN, plan_toml)
         (folder / JOURNAL).touch()
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
+        shutil.rmtree(folder, ignore_errors=True)  # half a run is none
+        why = error.strerror if isinstance(error, OSError) else "its name is not UTF-8"
         raise UserError(
-            f"runs directory {runs_dir}: {error.strerror}; choose another with --runs-dir or SDTUI_RUNS_DIR"
+            f"runs directory {runs_dir}: {why}; choose another with --runs-dir or SDTUI_RUNS_DIR"
         ) from error
     return folder
 

@@ -23,6 +23,7 @@ Row = tuple[str, str, int]
 
 ALONE = "no other mode is left to be told apart from it"
 TOO_FEW_STEPS = "too few steps were timed to compare it"
+_NOT_CHECKED = "output not checked"
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ def end_rung(run: RunRecord, rung: int, measured: Sequence[str]) -> Iterator[Run
         if is_due and not (base and not base.loops and run.due(base.record)):
             closed = {**_refused(run, standing), **_slower(run, standing, rung)}
             best = _leading(run, standing, closed) if standing.fastest else ()
-            yield RungFinished(len(run.sittings), rung, *standing.row, closed, tuple(each.id for each in best))
+            sitting = run.sittings[-1].started.sitting
+            until_more = tuple(cell for cell, why in closed.items() if why == ALONE or why.startswith(_NOT_CHECKED))
+            yield RungFinished(sitting, rung, *standing.row, closed, tuple(each.id for each in best), until_more)
 
 
 def speed_ratio(one: Candidate, other: Candidate) -> float:
@@ -188,7 +191,7 @@ def _unchecked(run: RunRecord, record: CellRecord) -> str:
     check = check_output(run, ended[-1])
     if check is None or check.verdict == "passed":
         return ""
-    return f"{'output differs' if check.verdict == 'failed' else 'output not checked'}: {check.reason}"
+    return f"{'output differs' if check.verdict == 'failed' else _NOT_CHECKED}: {check.reason}"
 
 
 def _standing(row: Row, found: Sequence[Candidate]) -> Standing:

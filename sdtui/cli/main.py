@@ -14,7 +14,8 @@ from sdtui.model.errors import UserError
 def main() -> None:
     """Runs the command line; a person's mistake is one line on stderr and exit status 2, an interrupt is status 130."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # data has the same bytes in every locale
+        # data has the same bytes in every locale, and a path its own
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     try:
         sys.exit(_run())
     except UserError as error:

@@ -69,6 +69,7 @@ class RungFinished:
         rung: How many processes that makes, counted from 1.
         closed: Why cells are not measured further, by id.
         best: The cells that may be the fastest, as far as is known; the one that seems to be comes first.
+        until_more: Those that are closed only until a later sitting measures more of the row.
     """
 
     KIND: ClassVar[str] = "rung.finished"
@@ -79,6 +80,7 @@ class RungFinished:
     batch_size: int
     closed: Mapping[str, str] = field(default_factory=dict)
     best: tuple[str, ...] = ()
+    until_more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

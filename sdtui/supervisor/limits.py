@@ -37,3 +37,5 @@ COMPILE_ROOM_BYTES = 256 << 20
 """What a cell is given to keep what it compiles; the C++ compiler's message on a full disk names no disk."""
 POLL_S = 1.0
 """How often requests, locks and the heartbeat are looked at."""
+STOPPED_S = 1.0
+"""A supervisor that wakes so much later than it meant to was stopped, or starved."""

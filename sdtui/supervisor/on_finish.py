@@ -12,6 +12,7 @@ from pathlib import Path
 from sdtui import locks, runs
 from sdtui.model.events import Log, RunStatus
 from sdtui.supervisor import limits
+from sdtui.supervisor.watch import killed_by
 
 LOG = Path("logs", "on-finish.log")
 """Where in a run's folder lies what the command printed, of every sitting one after another."""
@@ -66,7 +67,7 @@ class OnFinish:
             process.wait()
             return f"was ended after {limits.ON_FINISH_S:g} s"
         if code < 0:
-            return f"was killed by {signal.Signals(-code).name}"
+            return killed_by(-code)
         return f"failed with exit status {code}" if code else ""
 
 

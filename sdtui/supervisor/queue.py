@@ -81,7 +81,7 @@ class Queue:
         """Returns what is due, in order, and how long it may take."""
         due = [cell for cell in self._cells if self._is_due(cell)]
         self._said = tuple(self._forecast(cell, is_next=cell is due[0]) for cell in due)
-        return RunForecast(len(self._record.sittings), self._said)
+        return RunForecast(self._record.sittings[-1].started.sitting, self._said)
 
     def peak_mib(self, cell: Cell) -> float | None:
         """Returns what torch's allocator held at its most when the cell was last measured on such a device."""

@@ -114,7 +114,7 @@ class _Held:
         self._nvml = open_nvml() if sitting.machine.gpu else None
         self._journal = runs.Journal(folder)
         self._record = runs.read(folder)
-        self._number = len(self._record.sittings) + 1
+        self._number = max((each.started.sitting for each in self._record.sittings), default=0) + 1
         self._fork_servers = ForkServers(sitting, self._gpu_uuid(), folder / "logs")
         self._queue = Queue(sitting, self._record)
 
@@ -124,8 +124,8 @@ class _Held:
         except Exception as error:
             finished = self._give_up(error)
         finally:
-            self._drop_compile_cache()
             self._reserve.unlink(missing_ok=True)
+            self._leave_no_compile_cache()
         self._write_report()
         if finished.reason:
             print(finished.reason, flush=True)
@@ -391,6 +391,12 @@ class _Held:
             instead = "what is compiled is kept in the run's folder while the sitting lasts"
             self._append(Log(f"compile cache {refusal}; {instead}", "warning"))
         return caches.within(self._cache)
+
+    def _leave_no_compile_cache(self) -> None:
+        try:
+            self._drop_compile_cache()
+        except OSError as error:  # the run has ended, well or not
+            print(f"{error.filename}: {error.strerror}; what is left of the run's compile cache can be removed")
 
     def _drop_compile_cache(self) -> None:
         if self._cache.exists():

@@ -105,6 +105,9 @@ class Watch:
             self._sample(now)
             due = next_poll if self._finished else min(next_poll, self._sampler.next_due())
             ready = {key.fd for key, _ in selector.select(max(0.0, due - now))}
+            late = time.monotonic() - max(due, now)
+            if late > limits.STOPPED_S:  # this process did not run; the worker may have spoken
+                self._last_event += late
             if self._around.signals and self._around.signals.descriptor in ready:
                 self._around.signals.drain()
                 next_poll = 0.0
@@ -189,7 +192,7 @@ class Watch:
         return None
 
     def _death(self, status: int) -> CellFinished:
-        how = _killed_by(-status) if status < 0 else f"exited with status {status} before the cell ended"
+        how = killed_by(-status) if status < 0 else f"exited with status {status} before the cell ended"
         last = self._log.last_line()
         return self._ended(
             "failed", f"the worker {how}" + (f"; it last printed: {last[:_SHOWN_CHARS]}" if last else "")
@@ -200,7 +203,8 @@ class Watch:
         return self._finished or CellFinished(self._cell, status, self._phase, self._call, reason)
 
 
-def _killed_by(number: int) -> str:
+def killed_by(number: int) -> str:
+    """Says of a process that a signal ended it."""
     try:
         name = signal.Signals(number).name
     except ValueError:  # a real-time signal

@@ -15,7 +15,7 @@ from sdtui.model.events import CellStarted, Log, Step
 from sdtui.model.machine import Gpu
 from sdtui.supervisor import limits
 from sdtui.supervisor import run as run_module
-from sdtui.supervisor.control import request_cancel
+from sdtui.supervisor.control import request_cancel, request_skip
 from sdtui.supervisor.sitting import Sitting
 
 QUICK = both(patched(limits, POLL_S=0.02), patched(run_module, open_nvml=lambda: None))
@@ -66,6 +66,32 @@ def test_a_waiting_run_can_be_cancelled(lab: Lab, two: tuple[Path, Child, Path, 
     assert lock_is_free(second)
     assert not lock_is_free(first)
     assert locks.query(lab.locks_dir / "cpu.lock").held
+
+
+def test_a_waiting_run_of_which_all_is_skipped_waits_no_longer(lab: Lab) -> None:
+    first = lab.create("measure:hang")
+    lab.start(first)
+    await_event(first, Step, 3)
+    second = lab.create("ok", "ok")
+    waiting = lab.start(second, before=QUICK)
+    await_event(second, Log)
+    one, other = runs.read(second).cells
+    assert request_skip(second, one)
+    await_event(second, Log, 2)
+    assert (statuses(second), runs.listed(second).state) == (["cancelled", None], "waiting")
+    assert request_skip(second, other)
+    assert waiting.wait() == 1
+    assert (statuses(second), counts(second)) == (["cancelled"] * 2, {"cancelled": 2})
+
+
+def test_a_run_waits_no_longer_than_its_budget(lab: Lab) -> None:
+    first = lab.create("measure:hang")
+    lab.start(first)
+    await_event(first, Step, 3)
+    second = lab.create("ok")
+    sitting = dataclasses.replace(lab.sitting(second), budget_s=0.5)
+    assert lab.start(second, sitting, before=QUICK).wait() == 1
+    assert counts(second) == {"not run": 1}
 
 
 def test_a_waiting_run_that_is_killed_leaves_the_other_alone(lab: Lab, two: tuple[Path, Child, Path, Child]) -> None:

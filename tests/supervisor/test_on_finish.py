@@ -87,6 +87,7 @@ def test_the_run_is_over_while_it_is_run(lab: Lab, tmp_path: Path) -> None:
     [
         ("echo oh >&2; exit 3", "failed with exit status 3"),
         ("kill -TERM $$", "was killed by SIGTERM"),
+        ("kill -40 $$", "was killed by signal 40"),
         ("exec no-such-program", "failed with exit status 127"),
     ],
 )

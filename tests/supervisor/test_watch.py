@@ -67,6 +67,28 @@ def test_what_a_dead_worker_left_behind_can_neither_flood_nor_hold_up_its_end(
     assert ending.reason == "the worker exited with status 5 before the cell ended; it last printed: y"
 
 
+@pytest.mark.parametrize("stopped_s", [0.0, 3.0])
+def test_silence_while_the_supervisor_was_stopped_is_not_the_workers(
+    tmp_path: Path, signals: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, stopped_s: float
+) -> None:
+    select_once, stops = selectors.DefaultSelector.select, [stopped_s] if stopped_s else []
+
+    def stopped(selector: selectors.DefaultSelector, timeout: float | None = None) -> object:
+        """As after SIGSTOP and SIGCONT: the time is over, and nothing was looked at."""
+        if not stops:
+            return select_once(selector, timeout)
+        time.sleep(stops.pop())
+        return []
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", stopped)
+    finished = CellFinished("cell", "ok", "measure", 2)
+    worker = _start(f"sleep 1; echo '{to_line(Stamped(1.0, finished)).strip()}' >/proc/self/fd/EVENTS")
+    around = Surroundings(lambda _: None, lambda: None, signals, dict.fromkeys(limits.SILENCE_S, 2.0))
+    with worker:
+        ending = Watch("cell", worker, CellLog(tmp_path / "log"), Sampling(None, None), around).run()
+    assert ending == finished
+
+
 def test_means_end_with_the_last_call(tmp_path: Path, signals: SimpleNamespace) -> None:
     """What comes after it, such as a trace, an output check or a slow exit, is not measured."""
     measured = to_line(Stamped(1.0, CellPhase("cell", "measure", 2)))

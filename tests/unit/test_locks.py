@@ -118,7 +118,7 @@ def _written(path: Path, age_s: float, **changes: Any) -> Holder:
 
 
 @pytest.mark.parametrize("changes", [{"host": "elsewhere"}, {"boot_id": "another boot"}, {"boot_id": None}])
-@pytest.mark.parametrize(("age_s", "held"), [(1.0, True), (HEARTBEAT_STALE_S + 1, False)])
+@pytest.mark.parametrize(("age_s", "held"), [(1.0, True), (HEARTBEAT_STALE_S + 1, False), (-3 * 3600.0, False)])
 def test_another_host_is_judged_by_its_heartbeat(path: Path, changes: Any, age_s: float, held: bool) -> None:
     holder = _written(path, age_s, **changes)
     state = query(path)

@@ -82,6 +82,23 @@ def test_a_runs_directory_that_cannot_be_written_is_named(tmp_path: Path) -> Non
         assert str(caught.value) == f"runs directory {where}: {why}; choose another with --runs-dir or SDTUI_RUNS_DIR"
 
 
+def test_half_a_run_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(runs, "write_atomically", full)
+    with pytest.raises(UserError, match="No space left on device; choose another"):
+        runs.create(tmp_path, "d", "h", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_runs_directory_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    where = tmp_path / os.fsdecode(b"\xff")
+    with pytest.raises(UserError, match="its name is not UTF-8; choose another"):
+        runs.create(where, "d", "h", "")
+    assert not where.exists()
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.md"
     runs.write_atomically(path, "first\n")

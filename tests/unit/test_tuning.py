@@ -125,6 +125,48 @@ def test_the_verdict_says_of_how_many_processes_it_is() -> None:
     assert sure_of(run).startswith("measured in 2 processes; ")
 
 
+def test_what_could_not_be_checked_goes_on_once_no_compile_was_measured() -> None:
+    run = Tuned("no-compile", "a", "b")
+    run.measure("no-compile", 40, status="cancelled")
+    for mode, ms in (("a", 20), ("b", 10)):
+        run.measure(mode, ms, distance=None)
+    first = run.end(1)
+    assert first is not None
+    assert {why.partition(":")[0] for why in first.closed.values()} == {"output not checked"}
+    assert run.due() == []
+    run.sit()
+    assert run.due() == ["no-compile", "a", "b"]
+    run.measure("no-compile", 40)
+    for mode in ("a", "b"):
+        run.tell(CellChecked(mode, "no-compile", SAME))
+    second = run.end(1, "no-compile")
+    assert second is not None
+    assert (second.best, set(second.closed)) == (("b",), {"no-compile"})
+    assert run.due() == ["a", "b"]
+
+
+def test_who_was_alone_is_so_no_longer_once_another_is_measured() -> None:
+    run = Tuned("no-compile", "a")
+    run.measure("no-compile", 40)
+    run.measure("a", 20, status="cancelled")
+    first = run.end(1)
+    assert first is not None
+    assert first.closed == {"no-compile": ALONE}
+    run.sit()
+    assert run.due() == ["no-compile", "a"]
+
+
+def test_a_row_of_which_nothing_more_is_measured_stays_decided() -> None:
+    run = Tuned("no-compile", "a")
+    run.measure("no-compile", 40)
+    run.measure("a", 20)
+    first = run.end(1)
+    assert first is not None
+    assert set(first.closed) == {"no-compile", "a"}
+    run.sit()
+    assert run.due() == []
+
+
 def sure_of(run: Tuned) -> str:
     (outcome,) = outcomes(run.record)
     *_, last = outcome.verdict()
