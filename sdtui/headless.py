@@ -27,6 +27,7 @@ from sdtui.starting import (
     finishing_with,
     last_words,
     prepare_resume,
+    sitting_of,
     start_detached,
     tuning,
 )
@@ -175,15 +176,15 @@ def _start(folder: Path, arguments: list[str], detach: bool, mode_file: Path | N
     narrator = Narrator(folder, _console())
     with Interrupts() as interrupts:
         narrator.catch_up()
-        sittings = narrator.record.sittings
-        before = len(sittings)
+        before = len(narrator.record.sittings)
         supervisor = start_supervisor(folder, arguments)
 
         def alive() -> bool:
             return supervisor.poll() is None
 
         def finished() -> RunFinished | None:
-            return sittings[-1].finished if len(sittings) > before else None
+            sitting = sitting_of(supervisor.pid, narrator.record.sittings[before:])
+            return sitting.finished if sitting else None
 
         def over() -> bool:
             return finished() is not None

@@ -19,7 +19,7 @@ from sdtui.check import BASE
 from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError, nearest
 from sdtui.model.results import STATUSES, Status
-from sdtui.records import RunRecord
+from sdtui.records import RunRecord, SittingRecord
 from sdtui.supervisor.launch import start_supervisor, worker_path
 from sdtui.supervisor.limits import RESERVE_BYTES
 from sdtui.supervisor.prepare import NO_BUDGET, prepare, prepare_plan, refuse_differences
@@ -147,15 +147,23 @@ def start_detached(folder: Path, arguments: Sequence[str]) -> None:
     """Starts a run's supervisor and waits until it holds the run, so that whatever comes next finds it running.
 
     Raises:
-        StartError: It ended before that.
+        StartError: It ended before that, as where another has the run.
     """
-    journal = folder / runs.JOURNAL
-    before = journal.stat().st_size
     supervisor = start_supervisor(folder, list(arguments))
-    while supervisor.poll() is None and not runs.lock_state(folder).held:
+    while supervisor.poll() is None and not _holds(supervisor.pid, folder):
         time.sleep(_POLL_S)
-    if supervisor.poll() is not None and journal.stat().st_size <= before:
+    if supervisor.poll() is not None and sitting_of(supervisor.pid, runs.read(folder, samples_of="").sittings) is None:
         raise StartError(f"run {folder.name}: {last_words(folder)}")
+
+
+def _holds(pid: int, folder: Path) -> bool:
+    state = runs.lock_state(folder)
+    return state.held and state.holder is not None and state.holder.pid == pid
+
+
+def sitting_of(pid: int, sittings: Sequence[SittingRecord]) -> SittingRecord | None:
+    """Returns the latest sitting of a supervisor; ``None`` where it has begun none."""
+    return next((each for each in reversed(sittings) if each.started.pid == pid), None)
 
 
 def endings(record: RunRecord, leave_out: bool | None = None) -> list[Status | None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from commands import CELLS, ONE, RECORDED, TINY, Said, Shell, Terminal, until
 
-from sdtui import headless, runs
+from sdtui import headless, locks, runs, starting
 from sdtui.model.events import RunFinished
 
 TWO = (*CELLS, "--batch-size", "1,2")
@@ -32,6 +32,18 @@ def tables(shell: Shell) -> str:
 
 
 # -------------------------------------------------------------------------------------------------------- exit status
+
+
+def test_a_supervisor_that_finds_another_at_the_run_is_not_said_to_have_started(shell: Shell) -> None:
+    shell.play("ok")
+    shell.run(*ONE)
+    lock = locks.Lock(shell.folder() / runs.LOCK)
+    assert lock.acquire("run")
+    try:
+        with pytest.raises(starting.StartError, match="has a supervisor already"):
+            starting.start_detached(shell.folder(), [])
+    finally:
+        lock.release()
 
 
 @pytest.fixture
@@ -141,6 +153,8 @@ def test_a_supervisor_that_ends_as_it_is_left_has_said_how(
     left = []
 
     class Supervisor:
+        pid = runs.read(RECORDED / TINY).sittings[-1].started.pid
+
         def poll(self) -> int | None:
             if left:  # by the follower, after the second interrupt
                 journal.write_bytes(recorded)
