@@ -167,7 +167,7 @@ def _rest_of_cell_s(cell: CellRecord, rule: PrecisionRule | None) -> float | Non
 
     Where a precision decides, that is up to its limits, and no less than the calls that are made in any case.
     """
-    if not all(_pace_ms(cell, stage.name) for stage in cell.spec.stages):
+    if any(_pace_ms(cell, stage.name) is None for stage in cell.spec.stages):
         return None
     least_s = _rest_of_calls_s(cell, cell.spec.calls)
     if rule is None:
