@@ -31,7 +31,7 @@ class Queue:
     """
 
     def __init__(self, sitting: Sitting, record: RunRecord) -> None:
-        """Begins with what is known of how long cells take.
+        """Begins with what is known of how long cells take; a budget counts from here.
 
         Args:
             sitting: What is measured.
@@ -39,6 +39,7 @@ class Queue:
         """
         self._sitting = sitting
         self._record = record
+        self._began = time.monotonic()
         self._cells = ordered(sitting.cells)
         self._device = sitting.machine.device_name
         self._known = list(durations.newest((*sitting.durations, *durations.taken(record, self._device))))
@@ -161,7 +162,7 @@ class Queue:
         """Returns what is left of a share of the budget, from the sitting's start on; ``None`` where there is none."""
         if self._sitting.budget_s is None:
             return None
-        return max(0.0, self._record.sittings[-1].started_at + share * self._sitting.budget_s - time.time())
+        return max(0.0, share * self._sitting.budget_s - (time.monotonic() - self._began))
 
     def _why_not(self, expected: Forecast) -> str:
         budget, left = span_text(self._sitting.budget_s or 0.0), span_text(self._left_s() or 0.0)

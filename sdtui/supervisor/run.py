@@ -292,7 +292,7 @@ class _Held:
         with CellLog(self._folder / "logs" / f"{stem(cell.id, process)}.log") as log:
             sampling = Sampling(self._nvml, self._gpu_uuid())
             need = self._need(cell, sampling.free_mib())
-            started = time.time()
+            started, began = time.time(), time.monotonic()
             if importing := self._fork_servers.importing():
                 self._append(CellStarted(cell.id, self._number, importing[0].pid, process), started)  # and again below
                 self._append(CellPhase(cell.id, "import"))
@@ -316,7 +316,7 @@ class _Held:
             return
         if not may_fork and ending.phase != "import":  # alone it came further
             self._fork_servers.give_up(cell.slot.environment)
-        finished = time.time()
+        finished = started + time.monotonic() - began  # whatever the clock was set to meanwhile
         summary = self._summary(cell.id, started, finished, watch)
         precision = stopping.reached if stopping and ending.status == "ok" else None
         self._end(replace(ending, summary=summary, precision=precision, process=process), finished)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from supervised import Lab, await_event, counts, events, known, statuses
+from supervised import Lab, after_append, await_event, both, counts, events, known, patched, statuses
 
 from sdtui import durations, runs
-from sdtui.model.events import CellQueued, CellStarted, Log, RunFinished, RunForecast
+from sdtui.model.events import CellPhase, CellQueued, CellStarted, Event, Log, RunFinished, RunForecast
 from sdtui.report.csv_report import csv_report
 from sdtui.report.markdown import markdown, tables_markdown
 from sdtui.report.show import show_text
@@ -155,6 +156,22 @@ def test_how_long_cells_took_is_kept_for_later_runs(lab: Lab) -> None:
     (said,) = forecasts(again)
     assert [each.basis for each in said.queue] == ["measured"], "what the last cell took changes nothing to come"
     assert len(durations.known(device)) == 1
+
+
+def test_a_clock_that_is_set_changes_neither_what_a_cell_took_nor_the_budget(lab: Lab) -> None:
+    folder, ahead, clock = lab.create("ok", "ok"), [0.0], time.time
+
+    def set_it(event: Event, _: int) -> None:
+        if isinstance(event, CellPhase) and event.phase == "measure":
+            ahead[0] = 3600.0
+
+    before = both(patched(time, time=lambda: clock() + ahead[0]), after_append(set_it))
+    sitting = lab.sitting(folder, budget_s=600.0)
+    assert lab.run(folder, sitting, before) == 0
+    first = next(iter(runs.read(folder).cells.values()))
+    assert first.finished_at - first.started < 60  # type: ignore[operator]
+    kept = durations.known(sitting.machine.device_name)
+    assert [each.start_s < 60 for each in kept if each.cell == first.spec.id] == [True], "workers have the real clock"
 
 
 def test_what_cannot_be_kept_is_said_once_and_ends_nothing(lab: Lab) -> None:
