@@ -27,7 +27,7 @@ from sdtui.starting import (
     finishing_with,
     last_words,
     prepare_resume,
-    sitting_of,
+    sitting_by,
     start_detached,
     tuning,
 )
@@ -183,7 +183,7 @@ def _start(folder: Path, arguments: list[str], detach: bool, mode_file: Path | N
             return supervisor.poll() is None
 
         def finished() -> RunFinished | None:
-            sitting = sitting_of(supervisor.pid, narrator.record.sittings[before:])
+            sitting = sitting_by(supervisor.pid, narrator.record.sittings[before:])
             return sitting.finished if sitting else None
 
         def over() -> bool:

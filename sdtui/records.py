@@ -28,6 +28,9 @@ from sdtui.model.events import (
 from sdtui.model.forecast import Forecast
 from sdtui.model.vram import VramNeed
 
+Row = tuple[str, str, int]
+"""Pipeline, environment and batch size: what is compared when the fastest mode is looked for."""
+
 MEASURED_WITH = ("torch", "diffusers")
 """The packages with which figures change: a run that is resumed with others of these needs ``--force``."""
 
@@ -136,7 +139,7 @@ class RunRecord:
     @property
     def leading(self) -> tuple[tuple[str, ...], ...]:
         """By tuned row, the cells that may be its fastest as its last rung said, the one that seems to be first."""
-        return tuple({_row(each): each.best for each in self.rungs}.values())
+        return tuple({row_of(each): each.best for each in self.rungs}.values())
 
     def ending_of(self, cell: CellRecord) -> CellFinished | None:
         """Returns how a cell ended: as the first of its processes that did not end ok, named in the reason.
@@ -245,8 +248,8 @@ class RunRecord:
         if self.sittings and any(_place(self.sittings[-1], name) != _place(sitting, name) for name in environments):
             self.rungs.clear()
         self.sittings.append(sitting)
-        rows = {_row(cell.spec.slot) for cell in self.cells.values() if self.due(cell)}
-        self.rungs = [_with_more(rung) if _row(rung) in rows else rung for rung in self.rungs]
+        rows = {row_of(cell.spec.slot) for cell in self.cells.values() if self.due(cell)}
+        self.rungs = [_with_more(rung) if row_of(rung) in rows else rung for rung in self.rungs]
 
     def _apply_to_cell(self, t: float, event: Event) -> None:
         assert not isinstance(event, (RunStarted, RunForecast, RungFinished, RunFinished, Log))
@@ -280,7 +283,8 @@ class RunRecord:
         return tuple(each for each in record.processes if each.process not in gone)
 
 
-def _row(of: Slot | RungFinished) -> tuple[str, str, int]:
+def row_of(of: Slot | RungFinished) -> Row:
+    """Returns the row of a slot, or that a rung is of."""
     return of.pipeline, of.environment, of.batch_size
 
 

@@ -64,18 +64,18 @@ def create(runs_dir: Path, device_name: str, host: str, plan_toml: str) -> Path:
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     name = f"{stamp}-{slug(host)}-{slug(device_name)}-{os.urandom(3).hex()}"
-    folder = runs_dir / name
+    folder, elsewhere = runs_dir / name, "choose another with --runs-dir or SDTUI_RUNS_DIR"
     try:
         str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"runs directory {runs_dir}: its name is not UTF-8; {elsewhere}") from error
+    try:
         complete(folder)
         write_atomically(folder / PLAN, plan_toml)
         (folder / JOURNAL).touch()
-    except (OSError, UnicodeEncodeError) as error:
+    except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)  # half a run is none
-        why = error.strerror if isinstance(error, OSError) else "its name is not UTF-8"
-        raise UserError(
-            f"runs directory {runs_dir}: {why}; choose another with --runs-dir or SDTUI_RUNS_DIR"
-        ) from error
+        raise UserError(f"runs directory {runs_dir}: {error.strerror}; {elsewhere}") from error
     return folder
 
 

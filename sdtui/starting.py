@@ -152,7 +152,7 @@ def start_detached(folder: Path, arguments: Sequence[str]) -> None:
     supervisor = start_supervisor(folder, list(arguments))
     while supervisor.poll() is None and not _holds(supervisor.pid, folder):
         time.sleep(_POLL_S)
-    if supervisor.poll() is not None and sitting_of(supervisor.pid, runs.read(folder, samples_of="").sittings) is None:
+    if supervisor.poll() is not None and sitting_by(supervisor.pid, runs.read(folder, samples_of="").sittings) is None:
         raise StartError(f"run {folder.name}: {last_words(folder)}")
 
 
@@ -161,7 +161,7 @@ def _holds(pid: int, folder: Path) -> bool:
     return state.held and state.holder is not None and state.holder.pid == pid
 
 
-def sitting_of(pid: int, sittings: Sequence[SittingRecord]) -> SittingRecord | None:
+def sitting_by(pid: int, sittings: Sequence[SittingRecord]) -> SittingRecord | None:
     """Returns the latest sitting of a supervisor; ``None`` where it has begun none."""
     return next((each for each in reversed(sittings) if each.started.pid == pid), None)
 

@@ -11,15 +11,11 @@ from dataclasses import dataclass
 from sdtui import bootstrap
 from sdtui.bootstrap import FEWEST_SAMPLES, Loop
 from sdtui.check import BASE, check_output
-from sdtui.model.cell import Slot
 from sdtui.model.events import RungFinished
 from sdtui.model.results import Interval
 from sdtui.processes import step_samples
-from sdtui.records import CellRecord, RunRecord
+from sdtui.records import CellRecord, Row, RunRecord, row_of
 from sdtui.statistics import step_statistics
-
-Row = tuple[str, str, int]
-"""Pipeline, environment and batch size."""
 
 ALONE = "no other mode is left to be told apart from it"
 TOO_FEW_STEPS = "too few steps were timed to compare it"
@@ -141,12 +137,7 @@ def is_slower(one: Candidate, other: Candidate) -> bool:
 
 
 def _is_decided(run: RunRecord, row: Row, rung: int) -> bool:
-    return any((each.pipeline, each.environment, each.batch_size) == row and each.rung >= rung for each in run.rungs)
-
-
-def row_of(slot: Slot) -> Row:
-    """Returns the row of a slot."""
-    return slot.pipeline, slot.environment, slot.batch_size
+    return any(row_of(each) == row and each.rung >= rung for each in run.rungs)
 
 
 def _candidate(run: RunRecord, record: CellRecord) -> Candidate:

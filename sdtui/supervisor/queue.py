@@ -16,9 +16,8 @@ from sdtui.model.events import CellFinished, Log, RunForecast
 from sdtui.model.forecast import Forecast
 from sdtui.model.spans import span_text
 from sdtui.ordering import ordered
-from sdtui.records import RunRecord
+from sdtui.records import RunRecord, row_of
 from sdtui.supervisor.sitting import Sitting
-from sdtui.tuning import row_of
 
 FIRST_RUNG_SHARE = 2 / 3
 """Of a budget, what the first rung of what is tuned may take: figures of one process each are a poor end of it."""

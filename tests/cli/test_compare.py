@@ -56,6 +56,7 @@ def test_a_threshold_over_nothing_is_a_mistake(sdtui: Command) -> None:
     said = sdtui("compare", DOCS, TINY, "--fail-on-regression", "3%")
     assert said.status == 2
     assert "have no cell that compares" in said.err
+    assert "\n- no cell compares\n" in said.out
     assert "## Only in B" in said.out
 
 

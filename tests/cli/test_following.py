@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +104,23 @@ def test_a_cell_that_is_not_ok_is_status_1(shell: Shell) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------- Ctrl-C
+
+
+def test_a_run_whose_start_is_lost_has_nothing_left_to_run(sdtui: Callable[..., Said], tmp_path: Path) -> None:
+    folder = shutil.copytree(RECORDED / TINY, tmp_path / TINY)
+    _, *rest = (folder / runs.JOURNAL).read_bytes().splitlines(keepends=True)
+    (folder / runs.JOURNAL).write_bytes(b"".join(rest))
+    said = sdtui("resume", str(folder), "--force")
+    assert said.err.startswith(f"run {TINY}: nothing left to run; it is interrupted\n")
+
+
+def test_a_path_that_is_no_text_is_listed_as_it_is(shell: Shell) -> None:
+    shell.play("ok")
+    shell.run(*ONE)
+    named = os.fsencode(shell.runs_dir) + b"/z-\xfe"
+    shutil.copytree(os.fsencode(shell.folder()), named)
+    said = subprocess.run([*shell.command, "ls"], check=True, stdout=subprocess.PIPE).stdout
+    assert b"z-\xfe" in said
 
 
 def test_an_interrupt_before_there_is_a_run_says_nothing(

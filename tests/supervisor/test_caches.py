@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-from supervised import OK, Lab, events
+from supervised import OK, Lab, events, patched
 
 from sdtui import environments, runs, settings
 from sdtui.model.events import CompileCache, Log
@@ -102,6 +103,20 @@ def test_a_cold_cell_finds_nothing_and_leaves_what_lasts_alone(lab: Lab) -> None
     assert found(folder) == [CompileCache(f"{folder}/.compile-cache/inductor", empty=True)] * 2
     assert list(of_lab(lab).rglob("*")) == [kept.parent, kept]
     assert not (folder / ".compile-cache").exists()
+
+
+def test_a_cold_cache_that_cannot_be_removed_changes_no_ending(lab: Lab) -> None:
+    folder, remove = lab.create(OK, modes=("compile",)), shutil.rmtree
+    kept = folder / ".compile-cache"
+
+    def busy(path: Path, **_: object) -> None:
+        if path == kept and not (folder / ".reserve").exists():  # at the end
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+        remove(path, ignore_errors=True)
+
+    assert lab.run(folder, lab.sitting(folder, cold=True), patched(shutil, rmtree=busy)) == 0
+    assert runs.listed(folder).state == "ok"
+    assert (folder / "report.md").exists()
 
 
 def test_a_folder_that_a_person_named_is_used_and_told(

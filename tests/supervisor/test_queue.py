@@ -107,6 +107,15 @@ def test_a_budget_passes_over_what_does_not_fit_and_says_what_it_left(lab: Lab) 
     assert f"- Run {record.id}: {rest}" in markdown([record])
 
 
+def test_what_a_budget_left_of_results_that_were_wanted_anew_is_said_too(lab: Lab) -> None:
+    folder = lab.create("ok", "ok")
+    assert lab.run(folder) == 0
+    assert lab.run(folder, lab.sitting(folder, retry=frozenset({"ok"}), budget_s=1e-9)) == 0
+    *_, last = runs.read(folder).sittings
+    assert last.finished is not None
+    assert (last.finished.status, len(last.finished.left)) == ("ok", 2)
+
+
 def test_a_later_sitting_has_a_budget_of_its_own_and_runs_the_rest(lab: Lab) -> None:
     folder = lab.create("ok", "ok", "ok")
     assert lab.run(folder, with_budget(lab, folder, 60, 5, 1000, 2000)) == 1

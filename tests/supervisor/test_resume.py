@@ -40,6 +40,15 @@ def test_a_sitting_with_nothing_left_to_do_says_whether_all_is_ok(lab: Lab, fini
     assert len(runs.read(good).sittings) == 2
 
 
+def test_a_sitting_has_a_number_of_its_own_however_much_of_the_journal_is_lost(lab: Lab, finished: Path) -> None:
+    assert lab.run(finished) == 1
+    journal = finished / runs.JOURNAL
+    _, *rest = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(rest))
+    assert lab.run(finished) == 1
+    assert [sitting.started.sitting for sitting in runs.read(finished).sittings] == [2, 3]
+
+
 def test_a_sitting_with_nothing_left_to_do_waits_for_no_device(lab: Lab, finished: Path) -> None:
     device = locks.Lock(lab.locks_dir / "cpu.lock")
     assert device.acquire("another run")

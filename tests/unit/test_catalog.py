@@ -142,6 +142,13 @@ def test_text_names_everything():
     assert not any(line != line.rstrip() for line in text.splitlines())
 
 
+def test_what_is_said_of_a_pipeline_is_not_said_of_one_that_extends_it():
+    own = CATALOG.with_own({}, {"mine": {"extends": "sd-img2img"}}, "plan.toml", CONFIGS)
+    assert CATALOG.pipelines["sd-img2img"].notes
+    assert own.pipelines["mine"].notes == ()
+    assert "\nmine (mine)\n" in catalog_lines(own)
+
+
 def test_an_own_pipeline_without_counts_is_described():
     own = CATALOG.with_own({}, {"mine": {"extends": "sd-txt2img"}}, "plan.toml", CONFIGS)
     assert "\nmine (mine)" in catalog_lines(own)
