@@ -41,8 +41,7 @@ CHUNK_BYTES = 1 << 18
 SAMPLES = (Step, CallFinished, Telemetry)
 """The kinds of events that most of a journal is; how cells stand is told by the others."""
 _TAIL_BYTES = 16384
-_PARTS = ("logs", "outputs", "control")
-_TEMPORARY = re.compile(r"\.(.+)\.\d+")  # of `write_atomically`
+PARTS = ("logs", "outputs", "control")
 _HEAD_BYTES = 80
 """Of a line of a journal: its schema, time and kind lie within."""
 
@@ -60,7 +59,7 @@ def create(runs_dir: Path, device_name: str, host: str, plan_toml: str) -> Path:
         plan_toml: The resolved plan.
 
     Raises:
-        UserError: The directory cannot be written.
+        UserError: The directory cannot be written, or its name is not UTF-8; nothing of the run is left there.
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     name = f"{stamp}-{slug(host)}-{slug(device_name)}-{os.urandom(3).hex()}"
@@ -81,7 +80,7 @@ def create(runs_dir: Path, device_name: str, host: str, plan_toml: str) -> Path:
 
 def complete(folder: Path) -> None:
     """Makes the folders of a run that are missing: git and some copies leave out what is empty or large."""
-    for part in _PARTS:
+    for part in PARTS:
         (folder / part).mkdir(parents=True, exist_ok=True)
 
 
@@ -376,80 +375,3 @@ def slug(text: str) -> str:
     cleaned = re.sub(r"\b(NVIDIA|GeForce|Tesla|AMD|Intel|CPU|Processor)\b|\(R\)|\(TM\)|@.*", " ", text)
     words = re.sub(r"[^A-Za-z0-9]+", "-", cleaned).strip("-").lower()
     return words[:24].rstrip("-") or "device"
-
-
-# ------------------------------------------------------------------------------------------------------- deleting
-
-
-def delete(folder: Path) -> None:
-    """Removes a run: its folder and all that sdtui made there. Links go, and what they point to stays.
-
-    Raises:
-        UserError: As `check_deletable`; nothing was removed.
-        OSError: Something cannot be removed. The journal goes last: until then the run is listed, and can be deleted.
-    """
-    check_deletable(folder)
-    lock = locks.Lock(folder / LOCK)
-    if not lock.acquire(f"deleting run {folder.name}"):
-        raise _running(folder)
-    try:
-        for entry in list(os.scandir(folder)):
-            if entry.name not in (LOCK, JOURNAL):
-                _remove(entry)
-    finally:
-        lock.release()
-    for name in (LOCK, JOURNAL):
-        (folder / name).unlink()
-    folder.rmdir()
-
-
-def check_deletable(folder: Path) -> None:
-    """Refuses what `delete` would not remove.
-
-    Raises:
-        UserError: It is no run, a link to one, or running, or it holds something that sdtui did not make.
-    """
-    if folder.is_symlink():
-        raise UserError(f"run {folder.name}: is a link to {folder.resolve()}; delete the run there")
-    if not (folder / JOURNAL).is_file():
-        raise UserError(f"{folder}: no run there ({JOURNAL} is missing)")
-    if lock_state(folder).held:
-        raise _running(folder)
-    foreign = next(_foreign(folder), None)
-    if foreign is not None:
-        hint = "move it elsewhere, or delete the folder by hand"
-        raise UserError(f"run {folder.name}: holds {foreign}, which sdtui did not make; {hint}")
-
-
-def _running(folder: Path) -> UserError:
-    holder = lock_state(folder).holder
-    return UserError(
-        f"run {folder.name}: is running{f' (held by {holder})' if holder else ''}; end it with "
-        f"'sdtui cancel {short(folder)}'"
-    )
-
-
-def _foreign(folder: Path) -> Iterator[str]:
-    """Yields what of a run's folder is not of sdtui's making, by its path there."""
-    for entry in os.scandir(folder):
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if is_folder and entry.name in _PARTS:
-            yield from (f"{entry.name}/{each.name}" for each in os.scandir(entry) if each.is_dir(follow_symlinks=False))
-        elif is_folder:
-            if entry.name != COMPILE_CACHE:
-                yield entry.name
-        elif entry.name not in (*_PARTS, JOURNAL, LOCK, RESERVE) and _replaced(entry.name) not in (PLAN, REPORT):
-            yield entry.name
-
-
-def _replaced(name: str) -> str:
-    """Returns which file a temporary one was to replace; of any other its own name."""
-    temporary = _TEMPORARY.fullmatch(name)
-    return temporary[1] if temporary else name
-
-
-def _remove(entry: os.DirEntry[str]) -> None:
-    if entry.is_dir(follow_symlinks=False):
-        shutil.rmtree(entry.path)
-    else:
-        os.unlink(entry.path)

@@ -34,13 +34,13 @@ def remove(
     runs_dir: RunsDir = None,
 ) -> None:
     """Deletes runs; asks first."""
-    from sdtui import runs, settings
+    from sdtui import deleting, runs, settings
     from sdtui.report.listing import listing
 
     where = settings.runs_dir(runs_dir)
     folders = list(dict.fromkeys(runs.find(where, name) for name in names))
     for folder in folders:
-        runs.check_deletable(folder)
+        deleting.check(folder)
     if not yes:
         if not sys.stdin.isatty():
             raise UserError("rm: asks before it deletes, and there is no terminal to ask on; add --yes")
@@ -49,7 +49,7 @@ def remove(
         if not typer.confirm(f"delete {which}?", err=True):
             raise typer.Exit(1)
     for folder in folders:
-        runs.delete(folder)
+        deleting.delete(folder)
         typer.echo(f"run {folder.name}: deleted", err=True)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.screen import Screen
 
-from sdtui import runs
+from sdtui import deleting, runs
 from sdtui.model.cell import Slot
 from sdtui.model.errors import UserError
 from sdtui.model.spans import span_text
@@ -76,7 +76,7 @@ def skip(app: Dashboard, folder: Path, cell: CellView) -> None:
 def delete(app: Dashboard, line: RunLine, screen: Screen[None]) -> None:
     """Asks whether to delete a run, unless it cannot be; the screen gets `RunDeleted`."""
     try:
-        runs.check_deletable(line.folder)
+        deleting.check(line.folder)
     except UserError as error:
         app.notify(str(error), severity="error", timeout=15, markup=False)
         return

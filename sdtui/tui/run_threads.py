@@ -76,10 +76,10 @@ def skip(folder: Path, cell: str, slot: str, post: Post) -> None:
 
 def delete(folder: Path, post: Post) -> None:
     """Deletes a run."""
-    from sdtui import runs
+    from sdtui import deleting
 
     try:
-        runs.delete(folder)
+        deleting.delete(folder)
     except UserError as error:
         post(Told(str(error), "error"))
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sdtui import locks, runs
+from sdtui import deleting, locks, runs
 from sdtui.model.errors import UserError
 
 SAMPLE = next((Path(__file__).parents[1] / "fixtures" / "runs").glob("*fa50b5"))
@@ -29,18 +29,18 @@ def run(tmp_path: Path) -> Path:
 def refused(folder: Path) -> str:
     before = sorted(folder.rglob("*"))
     with pytest.raises(UserError) as caught:
-        runs.delete(folder)
+        deleting.delete(folder)
     assert sorted(folder.rglob("*")) == before
     return str(caught.value)
 
 
 def test_a_run_is_deleted_with_all_that_sdtui_made(run: Path) -> None:
-    runs.delete(run)
+    deleting.delete(run)
     assert list(run.parent.iterdir()) == []
 
 
 def test_a_new_run_is_deleted(tmp_path: Path) -> None:
-    runs.delete(runs.create(tmp_path, "d", "h", ""))
+    deleting.delete(runs.create(tmp_path, "d", "h", ""))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -66,7 +66,7 @@ def test_links_go_and_what_they_point_to_stays(run: Path, tmp_path: Path) -> Non
     (run / ".compile-cache" / "deep").symlink_to(there / "deep")
     (run / "report.md").unlink()
     (run / "report.md").symlink_to(there / "deep" / "latents")
-    runs.delete(run)
+    deleting.delete(run)
     assert not run.exists()
     assert (there / "deep" / "latents").read_text() == "precious"
 
@@ -88,10 +88,10 @@ def test_a_run_that_is_held_is_left_alone(run: Path, monkeypatch: pytest.MonkeyP
     said = refused(run)
     assert said.startswith(f"run {run.name}: is running (held by run {run.name} (pid {os.getpid()}, ")
     assert said.endswith("); end it with 'sdtui cancel fa50b5'")
-    monkeypatch.setattr(runs, "check_deletable", lambda _: None)  # it was taken since
+    monkeypatch.setattr(deleting, "check", lambda _: None)  # it was taken since
     assert "is running" in refused(run)
     lock.release()
-    runs.delete(run)
+    deleting.delete(run)
 
 
 def test_a_run_that_could_not_be_deleted_whole_can_be_deleted_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +101,8 @@ def test_a_run_that_could_not_be_deleted_whole_can_be_deleted_again(run: Path, m
     with monkeypatch.context() as closed:
         closed.setattr(shutil, "rmtree", refuse)
         with pytest.raises(OSError, match="Permission denied"):
-            runs.delete(run)
+            deleting.delete(run)
     assert [each.path for each in runs.list_runs(run.parent)] == [run]
     assert not runs.lock_state(run).held
-    runs.delete(run)
+    deleting.delete(run)
     assert not run.exists()
