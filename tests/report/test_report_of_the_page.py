@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
 OF_THE_PAGE = ("sd", "controlnet-b16", "if")
-OF_MODES = ("sd", "sd-quantised", "controlnet", "controlnet-b16", "if-b1", "if-b4-b16")
+OF_MODES = ("sd", "sd-quantised", "controlnet", "if-b1", "if-b4-b16", "if-b4-b16-quantised")
 
 
 def _rows(text: str) -> list[str]:
