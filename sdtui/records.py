@@ -207,7 +207,7 @@ class RunRecord:
             return ()
         rounds = range(1, now.processes + 1)
         left = {n for n in rounds if n not in ended or (n not in fresh and ended[n] in again)}
-        if left and len(left) < now.processes:
+        if self.is_tuned or (left and len(left) < now.processes):
             left |= {each.process for each in self.measured_elsewhere(cell)}
         return tuple(n for n in rounds if n in left)
 

@@ -5,8 +5,9 @@ Each row of a run that is tuned, a pipeline in an environment at a batch size, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from sdtui import bootstrap
 from sdtui.bootstrap import FEWEST_SAMPLES, Loop
@@ -28,18 +29,16 @@ class Candidate:
 
     Attributes:
         record: Of its cell.
-        processes: In how many processes it was measured.
-        loops: Its stages.
-        loop_ms: What the denoising loops of a call take: the stages' evaluations times their median.
+        measured: Its processes that ended ok, where the last sitting measures.
         refusal: Why it cannot be the fastest, whatever its speed; empty where it can.
-        was_tried: Whether a process of it has ended, well or not, but by a cancellation.
+        why_out: Why it dropped out as one of the slower half; empty where it did not.
+        was_tried: Whether a process of it has ended there, well or not, but by a cancellation.
     """
 
     record: CellRecord
-    processes: int
-    loops: tuple[Loop, ...]
-    loop_ms: float
+    measured: tuple[CellRecord, ...]
     refusal: str = ""
+    why_out: str = ""
     was_tried: bool = False
 
     @property
@@ -52,6 +51,27 @@ class Candidate:
         """Its name."""
         return self.record.spec.slot.mode
 
+    @property
+    def processes(self) -> int:
+        """In how many processes it was measured."""
+        return len(self.measured)
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Of these processes."""
+        return frozenset(each.process for each in self.measured)
+
+    @cached_property
+    def loops(self) -> tuple[Loop, ...]:
+        """Its stages, of all its processes; empty where one has too few samples."""
+        return self.loops_in(self.numbers)
+
+    def loops_in(self, numbers: Set[int]) -> tuple[Loop, ...]:
+        """Returns its stages, of some of its processes; empty where one has too few samples."""
+        processes = [each for each in self.measured if each.process in numbers]
+        loops = tuple(_loop(processes, stage.name) for stage in self.record.spec.stages)
+        return loops if all(sum(map(len, loop.calls)) >= FEWEST_SAMPLES for loop in loops) else ()
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -59,7 +79,8 @@ class Standing:
 
     Attributes:
         row: Which one.
-        ranked: Those that have figures and no refusal, the fastest first.
+        ranked: Those that have figures and no refusal, the fastest first: those that are still in it, and after them
+            those that dropped out, which were not measured when others were.
         refused: Those that cannot be chosen, in the plan's order: by their own fault, or for want of figures.
     """
 
@@ -75,12 +96,16 @@ class Standing:
     @property
     def fastest(self) -> Candidate | None:
         """The candidate that seems to be; ``None`` where there is none, or none other was tried."""
-        return self.ranked[0] if self.ranked and len(self.tried) > 1 else None
+        return self._left[0] if self._left and len(self.tried) > 1 else None
 
     @property
     def ambiguous(self) -> tuple[Candidate, ...]:
         """Those that are not told apart from the fastest."""
-        return _leaders(self.ranked)[1:]
+        return _leaders(self._left)[1:]
+
+    @property
+    def _left(self) -> tuple[Candidate, ...]:
+        return tuple(each for each in self.ranked if not each.why_out)
 
     def candidate(self, mode: str) -> Candidate | None:
         """Returns the candidate of a name that has figures; ``None`` where there is none."""
@@ -114,20 +139,25 @@ def end_rung(run: RunRecord, rung: int, measured: Sequence[str]) -> Iterator[Run
         is_due = is_new or (not _is_decided(run, standing.row, rung) and any(each.processes >= rung for each in found))
         if is_due and not (base and not base.loops and run.due(base.record)):
             closed = {**_refused(run, standing), **_slower(run, standing, rung)}
-            best = _leading(run, standing, closed) if standing.fastest else ()
+            best = _leading(standing, closed) if standing.fastest else ()
             sitting = run.sittings[-1].started.sitting
             until_more = tuple(cell for cell, why in closed.items() if why == ALONE or why.startswith(_NOT_CHECKED))
             yield RungFinished(sitting, rung, *standing.row, closed, tuple(each.id for each in best), until_more)
 
 
 def speed_ratio(one: Candidate, other: Candidate) -> float:
-    """Returns how many times as fast one candidate is as another."""
-    return other.loop_ms / one.loop_ms
+    """Returns how many times as fast one candidate is as another, in the processes that both have.
+
+    A rung measures those of one number one after the other; what the machine does in another rung is no mode's.
+    """
+    mine, theirs = _beside(one, other)
+    return _loops_ms(theirs) / _loops_ms(mine)
 
 
 def ratio_interval(one: Candidate, other: Candidate) -> Interval | None:
     """Returns the 95 % interval of `speed_ratio`; ``None`` where a stage has too few samples."""
-    return bootstrap.loops_ratio_interval(other.loops, one.loops)
+    mine, theirs = _beside(one, other)
+    return bootstrap.loops_ratio_interval(theirs, mine)
 
 
 def is_slower(one: Candidate, other: Candidate) -> bool:
@@ -141,14 +171,14 @@ def _is_decided(run: RunRecord, row: Row, rung: int) -> bool:
 
 
 def _candidate(run: RunRecord, record: CellRecord) -> Candidate:
-    ok = [each for each in record.processes if each.finished and each.finished.status == "ok"]
-    was_tried = any(each.finished and each.finished.status != "cancelled" for each in record.processes)
-    loops = tuple(_loop(ok, stage.name) for stage in record.spec.stages)
-    if not all(sum(map(len, loop.calls)) >= FEWEST_SAMPLES for loop in loops):
-        return Candidate(record, len(ok), (), 0.0, _unmeasured(run, record) or TOO_FEW_STEPS, was_tried)
-    loop_ms = sum(loop.evaluations * _median_ms(loop) for loop in loops)
-    refusal = _unmeasured(run, record) or _unchecked(run, record)
-    return Candidate(record, len(ok), loops, loop_ms, refusal, was_tried)
+    elsewhere = {each.process for each in run.measured_elsewhere(record)}
+    ended = [each for each in record.processes if each.finished and each.process not in elsewhere]
+    ok = tuple(each for each in ended if _status(each) == "ok")
+    was_tried = any(_status(each) != "cancelled" for each in ended)
+    closed = run.why_closed(record)
+    found = Candidate(record, ok, "", "" if closed == ALONE else closed, was_tried)
+    refusal = _unmeasured(run, record, ended) or (_unchecked(run, record, ok) if found.loops else TOO_FEW_STEPS)
+    return replace(found, refusal=refusal)
 
 
 def _loop(processes: Sequence[CellRecord], stage: str) -> Loop:
@@ -163,31 +193,53 @@ def _median_ms(loop: Loop) -> float:
     return steps.median_ms
 
 
-def _unmeasured(run: RunRecord, record: CellRecord) -> str:
+def _status(process: CellRecord) -> str:
+    return process.finished.status if process.finished else ""
+
+
+def _unmeasured(run: RunRecord, record: CellRecord, ended: Sequence[CellRecord]) -> str:
     """Says why there is no figure to go by; empty where there is one."""
-    ended = [each.finished for each in record.processes if each.finished]
-    worse = [each for each in ended if each.status not in ("ok", "cancelled")]
+    endings = [each.finished for each in ended if each.finished]
+    worse = [each for each in endings if each.status not in ("ok", "cancelled")]
     if worse:
         return f"{worse[0].status}: {worse[0].reason}"
-    if any(each.status == "ok" for each in ended):
+    if any(each.status == "ok" for each in endings):
         return ""
-    return f"cancelled: {ended[0].reason}" if ended else run.why_not_run(record) or "not measured"
+    return f"cancelled: {endings[0].reason}" if endings else run.why_not_run(record) or "not measured"
 
 
-def _unchecked(run: RunRecord, record: CellRecord) -> str:
+def _unchecked(run: RunRecord, record: CellRecord, ok: Sequence[CellRecord]) -> str:
     """Says why its output is not within the threshold; empty where it is, and of `BASE` itself."""
     if record.spec.slot.mode == BASE:
         return ""
-    ended = [each for each in record.processes if each.finished and each.finished.status == "ok"]
-    check = check_output(run, ended[-1])
+    check = check_output(run, ok[-1])
     if check is None or check.verdict == "passed":
         return ""
     return f"{'output differs' if check.verdict == 'failed' else _NOT_CHECKED}: {check.reason}"
 
 
 def _standing(row: Row, found: Sequence[Candidate]) -> Standing:
-    ranked = sorted((each for each in found if not each.refusal), key=lambda each: each.loop_ms)
-    return Standing(row, tuple(ranked), tuple(each for each in found if each.refusal))
+    ranked = [each for each in found if not each.refusal]
+    left, out = ([each for each in ranked if bool(each.why_out) == is_out] for is_out in (False, True))
+    return Standing(row, (*_fastest_first(left), *_fastest_first(out)), tuple(each for each in found if each.refusal))
+
+
+def _fastest_first(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Sorts by what the loops take in the processes that all have."""
+    shared = frozenset[int].intersection(*(each.numbers for each in candidates)) if candidates else frozenset()
+    return sorted(candidates, key=lambda each: _loops_ms(each.loops_in(shared) or each.loops))
+
+
+def _beside(one: Candidate, other: Candidate) -> tuple[tuple[Loop, ...], tuple[Loop, ...]]:
+    """Returns the stages of two candidates in the processes that both have; in all where those have too few samples."""
+    shared = one.numbers & other.numbers
+    mine, theirs = one.loops_in(shared), other.loops_in(shared)
+    return (mine, theirs) if mine and theirs else (one.loops, other.loops)
+
+
+def _loops_ms(loops: Sequence[Loop]) -> float:
+    """Returns what the denoising loops of a call take: the stages' evaluations times their median."""
+    return sum(loop.evaluations * _median_ms(loop) for loop in loops)
 
 
 def _refused(run: RunRecord, standing: Standing) -> dict[str, str]:
@@ -207,10 +259,9 @@ def _slower(run: RunRecord, standing: Standing, rung: int) -> dict[str, str]:
     return closed
 
 
-def _leading(run: RunRecord, standing: Standing, closed: Mapping[str, str]) -> tuple[Candidate, ...]:
+def _leading(standing: Standing, closed: Mapping[str, str]) -> tuple[Candidate, ...]:
     """Returns the leaders among those that did not drop out, now or before."""
-    reasons = ((each, closed.get(each.id) or run.why_closed(each.record)) for each in standing.ranked)
-    return _leaders([each for each, reason in reasons if not reason or reason == ALONE])
+    return _leaders([each for each in standing.ranked if not each.why_out and closed.get(each.id, ALONE) == ALONE])
 
 
 def _leaders(ranked: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -12,7 +12,7 @@ from sdtui.records import RunRecord
 from sdtui.report import text
 from sdtui.report.merge import Result, results_of
 from sdtui.runs import short
-from sdtui.tuning import ALONE, TOO_FEW_STEPS, Candidate, Standing, ratio_interval, speed_ratio, standings
+from sdtui.tuning import TOO_FEW_STEPS, Candidate, Standing, ratio_interval, speed_ratio, standings
 
 _COMPILED = "compile"
 """The mode that speeds are given against beside `BASE`."""
@@ -85,7 +85,7 @@ class Outcome:
             result.check.verdict if result.check else text.NONE,
             text.number(sum(first), 1) if first else text.NONE,
             str(candidate.processes),
-            candidate.refusal or self._why_out(candidate) or text.NONE,
+            candidate.refusal or candidate.why_out or text.NONE,
         ]
 
     def _why_none(self) -> str:
@@ -98,10 +98,6 @@ class Outcome:
         if not any(each.loops for each in self.standing.refused):
             return "none was measured to its end"
         return "none was measured whose output is within the limits"
-
-    def _why_out(self, candidate: Candidate) -> str:
-        reason = self.run.why_closed(candidate.record)
-        return "" if reason == ALONE else reason
 
     def _ratio(self, candidate: Candidate, mode: str) -> str:
         other = self.standing.candidate(mode)

@@ -29,7 +29,7 @@ from sdtui.model.results import Distance, Status
 from sdtui.progress import progress_of
 from sdtui.records import RunRecord
 from sdtui.report.tuning import outcomes
-from sdtui.tuning import ALONE, end_rung, standings
+from sdtui.tuning import ALONE, end_rung, ratio_interval, speed_ratio, standings
 
 SAME, FAR = Distance(0.0, None, 0), Distance(0.5, 10.0, 99)
 GOLDEN_RATIO = 0.6180339887
@@ -214,6 +214,27 @@ def test_who_dropped_out_leads_no_later_rung() -> None:
     ended = run.end(2)
     assert ended is not None
     assert {*ended.best} == {"a", "b"}
+    (standing,) = standings(run.record)
+    assert standing.fastest is not None
+    assert standing.fastest.mode == "b", "what is named is what leads"
+    assert [each.mode for each in standing.ranked] == ["b", "a", "c", "no-compile"], "the table has who is out last"
+
+
+def test_a_ratio_is_of_the_processes_that_both_have() -> None:
+    run = Tuned("no-compile", "a")
+    run.measure("no-compile", 40)
+    run.measure("a", 10)
+    run.measure("a", 100, process=2)  # a host grown slow, which no-compile was not measured on
+    (standing,) = standings(run.record)
+    assert standing.fastest is not None
+    assert (standing.fastest.mode, standing.fastest.processes) == ("a", 2)
+    base = standing.candidate("no-compile")
+    assert base is not None
+    assert speed_ratio(standing.fastest, base) == pytest.approx(4, rel=0.01)
+    interval = ratio_interval(standing.fastest, base)
+    assert interval is not None
+    assert interval.low == pytest.approx(4, rel=0.05)
+    assert interval.high == pytest.approx(4, rel=0.05)
 
 
 def test_a_mode_beside_which_none_was_tried_is_not_the_fastest() -> None:
@@ -305,6 +326,25 @@ def test_what_was_decided_elsewhere_does_not_count() -> None:
     assert {run.record.due(cell) for cell in run.record.cells.values()} == {(1, 2, 3)}
 
 
+def test_what_was_measured_elsewhere_is_measured_again_and_stands_beside_nothing() -> None:
+    run = Tuned("no-compile", "a", "b", processes=1)
+    for mode, ms in (("no-compile", 120), ("a", 60)):
+        run.measure(mode, ms)
+    run.sit("a CPU three times as fast")
+    assert run.due() == ["no-compile", "a", "b"], "complete elsewhere is not complete here"
+    run.measure("b", 30)
+    (standing,) = standings(run.record)
+    assert standing.fastest is None
+    assert [(each.mode, each.refusal) for each in standing.refused] == [
+        ("no-compile", "not measured"),
+        ("a", "not measured"),
+    ]
+    run.measure("no-compile", 40)
+    run.measure("a", 20)
+    (standing,) = standings(run.record)
+    assert [each.mode for each in standing.ranked] == ["a", "b", "no-compile"]
+
+
 def test_a_later_process_that_was_cancelled_takes_nothing_from_the_first() -> None:
     run = Tuned("no-compile", "a")
     run.measure("no-compile", 40)
@@ -325,7 +365,9 @@ def test_stages_count_together() -> None:
     run.measure("no-compile", 40)
     run.measure("a", 10)
     (standing,) = standings(run.record)
-    assert [each.loop_ms for each in standing.ranked] == pytest.approx([200, 800], rel=0.01)
+    fastest, base = standing.ranked
+    assert (fastest.mode, base.mode) == ("a", "no-compile")
+    assert speed_ratio(fastest, base) == pytest.approx(4, rel=0.01)
 
 
 def test_a_run_says_which_rung_it_is_in_and_expects_half_of_it_in_the_next() -> None:
