@@ -12,6 +12,7 @@ from typing import Any
 
 from sdtui import environments, runs, settings
 from sdtui.catalog.candidates import RUNGS, Candidates, candidates
+from sdtui.catalog.expand import default_dtype
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plan_toml import plan_to_toml
 from sdtui.catalog.plans import FLAGS, origin, read_flags, resolve_plan
@@ -71,8 +72,6 @@ def tuning(
         UserError: Something that was asked for is wrong.
     """
     catalog = load_catalog(settings.config_dir())
-    if pipeline not in catalog.pipelines:
-        raise UserError(f"pipeline '{pipeline}': unknown; {nearest(pipeline, catalog.pipelines)}")
     lists = {key: overrides.get(key) for key in ("batch_sizes", "environments")}
     options = {key: value for key, value in overrides.items() if key not in lists}
     flags = read_flags(lists).values
@@ -80,10 +79,14 @@ def tuning(
         if len(values) > 1:
             raise UserError(f"{FLAGS[key]}: the fastest mode is looked for at one of them; name one")
     plan = resolve_plan(catalog, source, options, gpu_available(os.environ))
+    catalog = catalog.with_own(plan.mode_definitions, plan.pipeline_definitions, source or "plan", Path())
+    if pipeline not in catalog.pipelines:
+        raise UserError(f"pipeline '{pipeline}': unknown; {nearest(pipeline, catalog.pipelines)}")
     asked = {**{key: getattr(plan, key)[:1] for key in lists}, **flags}
     with _blaming(source, overrides):
         (environment,) = environments.resolve(asked["environments"], settings.load())
-    found = candidates(catalog, pipeline, plan.device != "cpu", environment)
+    dtype = plan.dtype or default_dtype(plan.device)
+    found = candidates(catalog, pipeline, plan.device != "cpu", environment, dtype)
     if named := overrides.get("modes"):
         found = Candidates((BASE, *(mode for mode in named if mode != BASE)))
     wanted = {**overrides, **asked, "pipelines": [pipeline], "modes": list(found.modes), "tune": True}

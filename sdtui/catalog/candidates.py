@@ -14,7 +14,7 @@ from sdtui.catalog.plans import resolve_plan
 from sdtui.catalog.schema import TuningTable
 from sdtui.catalog.toml_files import read_toml
 from sdtui.check import BASE
-from sdtui.model.cell import Mode, Stage
+from sdtui.model.cell import Dtype, Mode, Stage
 from sdtui.model.machine import Interpreter
 
 RUNGS = 3
@@ -36,7 +36,7 @@ class Candidates:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def candidates(catalog: Catalog, pipeline: str, on_gpu: bool, environment: Interpreter) -> Candidates:
+def candidates(catalog: Catalog, pipeline: str, on_gpu: bool, environment: Interpreter, dtype: Dtype) -> Candidates:
     """Chooses among all modes of a catalog.
 
     Args:
@@ -44,6 +44,7 @@ def candidates(catalog: Catalog, pipeline: str, on_gpu: bool, environment: Inter
         pipeline: To be measured.
         on_gpu: Whether on a GPU.
         environment: To be measured in.
+        dtype: Of modes that name none.
     """
     table = check(TuningTable, read_toml(_FILE), str(_FILE))
     own = [name for name, entry in catalog.mode_entries.items() if not entry.shipped]
@@ -52,7 +53,7 @@ def candidates(catalog: Catalog, pipeline: str, on_gpu: bool, environment: Inter
     left_out: dict[str, str] = {}
     for name in dict.fromkeys((BASE, *own, *table.modes, *catalog.modes)):
         mode = catalog.modes[name]
-        same = next((other for other, known in chosen.items() if _options(known) == _options(mode)), None)
+        same = next((other for other, known in chosen.items() if _options(known, dtype) == _options(mode, dtype)), None)
         refusals = _refusals(mode, stages, on_gpu, environment)
         why = table.left_out.get(name) or next(refusals, f"does what {same} does" if same else "")
         if why:
@@ -83,5 +84,5 @@ def _refusals(mode: Mode, stages: Iterable[Stage], on_gpu: bool, environment: In
             yield f"{calls.option}: {where}{calls.refusal}"
 
 
-def _options(mode: Mode) -> Mode:
-    return replace(mode, name="", label="", description="")
+def _options(mode: Mode, dtype: Dtype) -> Mode:
+    return replace(mode, name="", label="", description="", dtype=mode.dtype or dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -164,11 +165,9 @@ class Queue:
         return max(0.0, share * self._sitting.budget_s - (time.monotonic() - self._began))
 
     def _why_not(self, expected: Forecast) -> str:
-        budget, left = span_text(self._sitting.budget_s or 0.0), span_text(self._left_s() or 0.0)
-        guess = "" if expected.is_sure else ", at a guess"
-        return (
-            f"did not fit into the budget of {budget}: it takes {span_text(expected.seconds)}{guess}; {left} was left"
-        )
+        budget, guess = span_text(self._sitting.budget_s or 0.0), "" if expected.is_sure else ", at a guess"
+        takes, left = span_text(math.ceil(expected.seconds)), span_text(math.floor(self._left_s() or 0.0))
+        return f"did not fit into the budget of {budget}: it takes {takes}{guess}; {left} was left"
 
     def _is_due(self, cell: Cell) -> bool:
         return bool(self._record.due(self._record.cells[cell.id]))

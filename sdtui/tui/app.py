@@ -309,6 +309,9 @@ class Dashboard(StyledApp):
     def on_run_launched(self, message: RunLaunched) -> None:
         """Follows the run that was started, at once or after the one that goes on."""
         self.draft = self.draft.with_selection_of(())
+        if message.left_out:
+            lines = [f"{mode}: {reason}" for mode, reason in message.left_out.items()]
+            self.notify("\n".join(lines), title="not tried out", timeout=15, markup=False)
         if self.live_run is not None and message.folder != self._followed:
             self._waiting.append(message.folder)
             self.notify(f"run {runs.short(message.folder)} waits for the device, and is shown when this one has ended")

@@ -133,13 +133,13 @@ def tune(pipeline: str, source: str, overrides: Mapping[str, Any], runs_dir: Pat
     from sdtui import starting
 
     try:
-        flags, _ = starting.tuning(pipeline, overrides, source)
+        flags, left_out = starting.tuning(pipeline, overrides, source)
         folder = starting.begin(source, flags, runs_dir)
         starting.start_detached(folder, [])
     except (UserError, starting.StartError) as error:
         post(LaunchRefused(str(error)))
     else:
-        post(RunLaunched(folder, is_shown_whole=True))
+        post(RunLaunched(folder, is_shown_whole=True, left_out=left_out))
 
 
 def resume(folder: Path, retry: str | None, post: Post) -> None:

@@ -32,12 +32,16 @@ class RunChanged(Message):
 
 
 class RunLaunched(Message):
-    """A supervisor holds a new or resumed run; ``is_shown_whole`` where the matrix is to show all that it measures."""
+    """A supervisor holds a new or resumed run; ``is_shown_whole`` where the matrix is to show all that it measures.
 
-    def __init__(self, folder: Path, is_shown_whole: bool = False) -> None:
+    ``left_out`` says by name why modes are not tried out, where it looks for the fastest.
+    """
+
+    def __init__(self, folder: Path, is_shown_whole: bool = False, left_out: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.folder = folder
         self.is_shown_whole = is_shown_whole
+        self.left_out = left_out or {}
 
 
 class LaunchRefused(Message):

@@ -87,8 +87,13 @@ class Conditioning:
             timesteps: Of its steps, in order; shape (steps,), on the denoiser's device.
             args: Of the denoiser's call.
             kwargs: Of the denoiser's call.
+
+        Raises:
+            RuntimeError: LoRAs are scaled for this call, which the denoiser's own forward would do.
         """
         given = self._signature.bind(*args, **kwargs).arguments
+        if (given.get("cross_attention_kwargs") or {}).get("scale", 1.0) != 1.0:
+            raise RuntimeError("precompute leaves a LoRA's scale out; set_adapters sets one that it takes")
         prompt = self._prompt(given)
         for layer, normalise in self._keys_and_values:
             _give(layer, layer.linear(normalise(prompt)))
@@ -121,10 +126,9 @@ class Conditioning:
         prompt: torch.Tensor = given["encoder_hidden_states"]
         if project is None:
             return prompt
-        projected: torch.Tensor = project(
-            encoder_hidden_states=prompt, added_cond_kwargs=given.get("added_cond_kwargs") or {}
-        )
-        return projected
+        projected = project(encoder_hidden_states=prompt, added_cond_kwargs=given.get("added_cond_kwargs") or {})
+        seen: torch.Tensor = projected[0] if isinstance(projected, tuple) else projected  # images of IP-Adapters follow
+        return seen
 
     def _embedding(self, timesteps: torch.Tensor, steps: int, given: Mapping[str, Any]) -> torch.Tensor:
         """Returns what residual blocks are given for each timestep and row: shape (steps × rows, channels).

@@ -127,8 +127,8 @@ def _conditionings(mode: Mode, stage: Stage, pipe: Any) -> dict[str, Conditionin
         raise UnsupportedError("precompute is a part of step_graphs, which the mode does without")
     denoisers = {name: getattr(pipe, name) for name in stage.denoisers}
     for name, denoiser in denoisers.items():
-        if not hasattr(denoiser, "down_blocks"):
-            raise UnsupportedError(f"{name} has no down_blocks: precompute knows UNets and ControlNets")
+        if "down_block_types" not in denoiser.config:
+            raise UnsupportedError(f"{name} is no UNet or ControlNet that precompute knows")
     return {name: Conditioning(denoiser, denoiser.forward) for name, denoiser in denoisers.items()}
 
 

@@ -17,8 +17,9 @@ from sdtui.worker.prompt_layers import prompt_layers
 _MULTIPLE = 16
 """What both sides of a weight must be a multiple of (``torch._scaled_mm``, ``torch._int_mm``)."""
 _FP8_CAPABILITY = (8, 9)
-_LEFT = ("time_emb", "_embedding", "encoder_hid")
-"""In names of layers that stay: of timesteps, of class labels and added conditions, of the prompt."""
+_LEFT = ("time_emb", "_embedding", "encoder_hid", "embedder", "norm")
+"""In names of layers that stay: of timesteps, of class labels and added conditions, of the prompt; in transformers the
+last two, what embeds these and what scales norms by them."""
 
 
 def quantize(denoiser: torch.nn.Module, kind: str) -> None:

@@ -46,14 +46,15 @@ class _Step:
 
     Attributes:
         returned: What each denoiser returned, in the order of their calls.
-        inner: Of each call, and of the scheduler's step last, the tensors among its arguments that the graph makes.
+        read: Of each call, and of the scheduler's step last, the tensors that the graph reads of its arguments, by
+            their place among these.
         result: What the scheduler's step returned.
         state: The scheduler's attributes after the step, such as its own count of steps.
     """
 
     graph: Graph
     returned: list[Any] = field(default_factory=list)
-    inner: list[frozenset[int]] = field(default_factory=list)
+    read: list[dict[int, torch.Tensor]] = field(default_factory=list)
     draws: list[_Draw] = field(default_factory=list)
     result: Any = None
     state: dict[str, Any] = field(default_factory=dict)
@@ -144,8 +145,8 @@ class StepGraphs:
         self._calls = 0
         self._made = _Made()
         self._static: dict[tuple[int, int, int], torch.Tensor] = {}
-        self._copied: dict[tuple[int, int, int], torch.Tensor] = {}
-        self._timesteps: dict[tuple[float, torch.dtype], torch.Tensor] = {}
+        self._copied: dict[int, tuple[torch.Tensor, int | None]] = {}
+        self._timesteps: dict[tuple[Any, ...], torch.Tensor] = {}
         self._results: dict[int, torch.Tensor] = {}
         self._times: list[torch.Tensor] = []
         self._places: dict[Callable[..., Any], int] = {}
@@ -230,13 +231,14 @@ class StepGraphs:
         @functools.wraps(forward)
         def denoise(*args: Any, **kwargs: Any) -> Any:
             place, self._calls = self._calls, self._calls + 1
+            args, kwargs = self._off_the_host((args, kwargs))
             if conditioning and self._places.setdefault(forward, place) != place:
                 raise RuntimeError("precompute gives a denoiser one prompt, and a step calls this one more than once")
             if self._state == "replay":
                 step = self._steps[self._number]
-                fed = self._feed(place, (args, kwargs), step.inner[place])
+                self._feed_again(step.read[place], (args, kwargs))
                 if conditioning and not self._number:
-                    conditioning.prepare(torch.stack(self._times), *fed)
+                    conditioning.prepare(torch.stack(self._times), args, kwargs)
                 return step.returned[place]
             fed_args, fed_kwargs = self._with_timesteps(self._enter(place, (args, kwargs)))
             with self._made_off():
@@ -263,24 +265,34 @@ class StepGraphs:
 
     def _enter(self, place: int, arguments: Any, step: int = -1) -> Any:
         """Feeds the arguments of a call that is not replayed; the first of a step begins it."""
-        leaves = pytree.tree_leaves(arguments)
-        inner = frozenset(index for index, leaf in enumerate(leaves) if leaf in self._made)
         if self._state == "capture" and place:
             with self._steps[-1].graph.outside():
-                fed = self._feed(place, arguments, inner, step)
+                fed, read = self._feed(place, arguments, step)
         else:
-            fed = self._feed(place, arguments, inner, step)
+            fed, read = self._feed(place, arguments, step)
         if self._state == "capture":
             if not place:
                 self._steps.append(_Step(self._new_graph()))
                 self._steps[-1].graph.begin()
-            self._steps[-1].inner.append(inner)
+            self._steps[-1].read.append(read)
         if not place:
             self._made.on()
         return fed
 
+    def _off_the_host(self, arguments: Any) -> Any:
+        """Puts timesteps of a batch, which the pipeline has on the host, where the other arguments are."""
+        leaves = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
+        device = next((leaf.device for leaf in leaves if leaf.device.type != "cpu"), None)
+        if device is None or not any(leaf.device.type == "cpu" and leaf.dim() for leaf in leaves):
+            return arguments
+
+        def put(leaf: torch.Tensor) -> torch.Tensor:
+            return self._on_the_device(leaf, device) if leaf.device.type == "cpu" and leaf.dim() else leaf
+
+        return pytree.tree_map_only(torch.Tensor, put, arguments)
+
     def _with_timesteps(self, arguments: Any) -> Any:
-        """Puts timesteps, which the pipeline has on the host, where the denoisers compute."""
+        """Puts a timestep, which the pipeline has on the host, where the denoisers compute; graphs hold it."""
         leaves = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
         device = next(leaf.device for leaf in leaves if not _is_scalar(leaf))
         if self._state == "warm-up" and self._calls == 1:
@@ -306,7 +318,7 @@ class StepGraphs:
             place, self._calls = self._calls, 0
             if self._state == "replay":
                 captured = self._steps[self._number]
-                self._feed(place, (args, kwargs), captured.inner[place], self._number)
+                self._feed_again(captured.read[place], (args, kwargs))
                 self._number += 1
                 _draw(captured.draws, _generators(kwargs))
                 captured.graph.replay()
@@ -340,30 +352,55 @@ class StepGraphs:
 
     # -------------------------------------------------------------------------------------------------- what is read
 
-    def _feed(self, place: int, arguments: Any, inner: frozenset[int], step: int = -1) -> Any:
-        """Copies what comes from outside to where the graphs read it; returns the arguments with those tensors.
+    def _feed(self, place: int, arguments: Any, step: int) -> tuple[Any, dict[int, torch.Tensor]]:
+        """Copies what comes from outside to where a graph can read it.
 
         A scheduler may keep what it is given for later steps: its tensors are its step's own.
+
+        Returns:
+            The arguments with the tensors that it reads, and these by their place among the arguments.
         """
         leaves, spec = pytree.tree_flatten(arguments)
+        read = {}
         for index, leaf in enumerate(leaves):
-            if isinstance(leaf, torch.Tensor) and index not in inner and not _is_scalar(leaf):
-                leaves[index] = self._fed((step, place, index), leaf)
-        return pytree.tree_unflatten(leaves, spec)
+            if isinstance(leaf, torch.Tensor) and leaf not in self._made and not _is_scalar(leaf):
+                leaves[index] = read[index] = self._to_be_read((step, place, index), leaf)
+                self._put(leaf, read[index])
+        return pytree.tree_unflatten(leaves, spec), read
 
-    def _fed(self, where: tuple[int, int, int], leaf: torch.Tensor) -> torch.Tensor:
+    def _feed_again(self, read: Mapping[int, torch.Tensor], arguments: Any) -> None:
+        """Copies what comes from outside to where a captured step reads it."""
+        leaves = pytree.tree_leaves(arguments)
+        for index, into in read.items():
+            self._put(leaves[index], into)
+
+    def _to_be_read(self, where: tuple[int, int, int], leaf: torch.Tensor) -> torch.Tensor:
+        """Returns what a step reads in place of ``leaf``: itself where an earlier step's graph makes it."""
         if id(leaf) in self._results:
             return leaf
         if where not in self._static:
             self._static[where] = torch.empty_like(leaf)
-        if self._copied.get(where) is not leaf:
-            self._static[where].copy_(leaf)
-            self._copied[where] = leaf
         return self._static[where]
+
+    def _put(self, leaf: torch.Tensor, into: torch.Tensor) -> None:
+        """Copies a tensor, once while it does not change; replays change what they make and do not say so."""
+        if leaf is into:
+            return
+        if leaf.shape != into.shape:
+            raise RuntimeError(
+                f"a step is given a tensor of shape {tuple(leaf.shape)} where its graph reads {tuple(into.shape)}: "
+                "a callback that changes shapes needs a mode without step_graphs"
+            )
+        known = (leaf, None if leaf.is_inference() else leaf._version)
+        last = self._copied.get(id(into))
+        if last and last[0] is leaf and last[1] == known[1] and not {id(leaf), id(into)} & self._results.keys():
+            return
+        into.copy_(leaf)
+        self._copied[id(into)] = known
 
     def _on_the_device(self, timestep: torch.Tensor, device: torch.device) -> torch.Tensor:
         """Returns what a denoiser computes with; made once, before a capture, which cannot wait for a copy."""
-        key = (timestep.item(), timestep.dtype)
+        key = (*timestep.flatten().tolist(), timestep.shape, timestep.dtype)
         if key not in self._timesteps:
             self._timesteps[key] = timestep.to(device)
         return self._timesteps[key]

@@ -125,12 +125,37 @@ def test_what_is_started_tunes_every_mode_and_is_shown_whole(tmp_path: Path, mon
     made = tomllib.loads((launched.folder / runs.PLAN).read_text())
     assert (made["tune"], made["processes"], made["batch_sizes"]) == (True, 3, [4])
     assert made["modes"][:2] == ["no-compile", "compile-channels-last"]
+    assert launched.left_out["fast"] == "step_graphs needs a CUDA device"
     assert made["slots"] == [f"sd-txt2img.{mode}.current.b4" for mode in made["modes"]]
 
     shown = make_draft(load_catalog(), str(launched.folder / runs.PLAN), {}, gpu=True)
     assert set(shown.modes) == {*made["modes"]}
     again = shown.to_run([slot for slot in shown.cells if slot.mode == "compile" and slot.batch_size == 4][:1])
     assert again["tune"] is False, "what is chosen on the matrix is measured"
+
+
+def test_modes_and_pipelines_of_the_plan_file_are_tried_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "start_detached", lambda folder, arguments: None)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        'pipelines = ["mine"]\nmodes = ["no-compile", "quick"]\nbatch_sizes = [1]\n'
+        '[mode.quick]\nvae_slicing = true\n[pipeline.mine]\nextends = "sd-txt2img"\n'
+    )
+    for pipeline in ("sd-txt2img", "mine"):
+        posted: list[Any] = []
+        bridge.tune(pipeline, str(plan), {"device": "cpu", "scale": "tiny"}, tmp_path / "runs", posted.append)
+        (launched,) = posted
+        assert isinstance(launched, RunLaunched), vars(launched)
+        made = tomllib.loads((launched.folder / runs.PLAN).read_text())
+        assert (made["pipelines"], made["modes"][:2]) == ([pipeline], ["no-compile", "quick"])
+
+
+async def test_what_is_not_tried_out_is_said_with_the_reason(tmp_path: Path) -> None:
+    app = open_over(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.post_message(RunLaunched(tmp_path / "run", left_out={"fast": "step_graphs needs a CUDA device"}))
+        await until(pilot, lambda: said(app), "nothing was said")
+        assert said(app)[0] == "fast: step_graphs needs a CUDA device"
 
 
 def test_what_is_wrong_is_told(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ WITH_XFORMERS = Interpreter("current", "python", "3.12", {"xformers": "0.0.30"})
 
 LEFT_OUT = {
     "vanilla-attention": "attention written out is what other modes are faster than",
-    **dict.fromkeys(("fp8", "int8"), "its output differs from no-compile's by more than rounding; name it with --mode"),
+    **dict.fromkeys(
+        ("fp8", "int8"), "its output differs from no-compile's by more than float16 rounds; name it with --mode"
+    ),
 }
 
 
@@ -25,7 +27,7 @@ def with_modes(**tables: dict[str, object]) -> Catalog:
 
 
 def test_no_compile_comes_first_then_a_persons_own_then_what_ships() -> None:
-    found = candidates(with_modes(mine={"vae_slicing": True}), "sd-txt2img", True, WITH_XFORMERS)
+    found = candidates(with_modes(mine={"vae_slicing": True}), "sd-txt2img", True, WITH_XFORMERS, "float16")
     assert found.modes[:3] == ("no-compile", "mine", "fast")
     assert found.modes[-1] == "max-autotune", "tuning kernels takes minutes"
     assert {*found.modes, *found.left_out} == {*CATALOG.modes, "mine"}
@@ -39,7 +41,7 @@ def test_what_is_certain_to_be_refused_is_left_out_with_the_reason() -> None:
         tiles={"vae_tiling": True},
         maybe={"extends": "compile", "compile_vae": True, "optional": ["compile_vae"]},
     )
-    on_cpu = candidates(catalog, "sd-txt2img", False, WITHOUT_XFORMERS).left_out
+    on_cpu = candidates(catalog, "sd-txt2img", False, WITHOUT_XFORMERS, "float16").left_out
     assert on_cpu == {
         **LEFT_OUT,
         "xformers": "xformers is not installed in environment 'current'",
@@ -47,15 +49,18 @@ def test_what_is_certain_to_be_refused_is_left_out_with_the_reason() -> None:
         "graphs": "step_graphs needs a CUDA device",
         "fast": "step_graphs needs a CUDA device",
     }
-    on_gpu = candidates(catalog, "if", True, WITH_XFORMERS)
+    on_gpu = candidates(catalog, "if", True, WITH_XFORMERS, "float16")
     assert on_gpu.left_out["tiles"] == "vae_tiling: stage I: it has no VAE"
     assert on_gpu.left_out["compile-channels-last"].startswith("fuse_qkv: stage I: unet has added projections")
     assert "maybe" in on_gpu.modes
 
 
 def test_what_does_the_same_is_tried_out_once() -> None:
-    found = candidates(with_modes(again={"extends": "no-compile"}), "sd-txt2img", True, WITHOUT_XFORMERS)
+    found = candidates(with_modes(again={"extends": "no-compile"}), "sd-txt2img", True, WITHOUT_XFORMERS, "float16")
     assert found.left_out["again"] == "does what no-compile does"
+    assert "bf16" in found.modes
+    found = candidates(CATALOG, "sd-txt2img", True, WITHOUT_XFORMERS, "bfloat16")
+    assert found.left_out["bf16"] == "does what no-compile does", "which has that dtype already"
 
 
 def test_every_mode_comes_back_from_its_toml(tmp_path: Path) -> None:

@@ -195,13 +195,17 @@ def test_what_is_computed_once_per_call_is_not_quantised(place, name, fused):
     assert not chosen & (given | once)
 
 
-def test_what_a_transformer_adds_from_the_prompt_is_quantised():
-    """It sees what the blocks before made of the prompt, step by step."""
+def test_a_transformers_blocks_are_quantised_and_what_embeds_and_scales_is_not():
+    """What a block adds for the prompt sees what those before made of it, step by step."""
     size = {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 16}
     dims = {"joint_attention_dim": 32, "caption_projection_dim": 32, "pooled_projection_dim": 32}
     transformer = SD3Transformer2DModel(sample_size=16, in_channels=4, out_channels=4, **size, **dims)
     chosen = options.quantization.quantized_layers(transformer)
-    assert {block.attn.add_k_proj for block in transformer.transformer_blocks} <= chosen
+    names = {name for name, module in transformer.named_modules() if module in chosen}
+    blocks = {f"transformer_blocks.{number}" for number in (0, 1)}
+    assert {f"{block}.attn.add_k_proj" for block in blocks} <= names
+    assert {".".join(name.split(".")[:2]) for name in names} <= {*blocks, "proj_out"}
+    assert not [name for name in names if name.endswith("norm1.linear")], "they see a row per image"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torchao.*", "ignore::UserWarning")

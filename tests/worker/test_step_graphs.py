@@ -1,7 +1,9 @@
 """A loop whose steps are replayed computes what the pipeline's own does, whatever changes from call to call."""
 
+import contextlib
 import dataclasses
 import gc
+import types
 
 import diffusers
 import numpy as np
@@ -17,6 +19,7 @@ from sdtui.model.cell import CompileOptions, Mode
 from sdtui.worker import options
 from sdtui.worker.call import arguments
 from sdtui.worker.conditioning import Conditioning, Given
+from sdtui.worker.step_graphs import StepGraphs
 
 PIPELINES = ("sd-txt2img", "sd-img2img", "sd-inpaint", "sd-controlnet", "if", "if-cascade")
 SCHEDULERS = (
@@ -363,3 +366,114 @@ def test_a_control_image_may_be_of_another_scale():
     conditioning.prepare(time[None], (sample, time, prompt, image), {})
     conditioning.at(0)
     torch.testing.assert_close(net(sample, time, prompt, image).down_block_res_samples[-1], plain)
+
+
+class Scaling:
+    """A callback that scales the latents after a step, or leaves them, by making others."""
+
+    def __init__(self):
+        self.by = 1.0
+
+    def __call__(self, pipe, number, timestep, given):
+        return {"latents": given["latents"] * self.by} if number == 1 and self.by != 1.0 else {}
+
+
+@pytest.mark.parametrize("scheduler", ["DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler"])
+@pytest.mark.parametrize("guidance", [7.5, 1.0])
+@pytest.mark.parametrize("captured", [1.0, 0.3])
+def test_latents_that_a_callback_replaces_in_some_calls_are_read(scheduler, guidance, captured):
+    pair, scale = Pair(cell_of(steps=4), scheduler=scheduler), Scaling()
+    made = []
+    for scale.by in (captured, 0.5, 1.0, captured):
+        made.append(pair.apart(callback_on_step_end=scale, guidance_scale=guidance))
+    assert [apart for apart, _ in made] == [0.0] * 4
+    assert [graphs for _, graphs in made[1:]] == [0] * 3
+
+
+def test_a_prompt_that_a_callback_changes_in_place_is_read():
+    pair, plain = Pair(cell_of(steps=4)), Pair(cell_of(steps=4))
+
+    def fade(pipe, number, timestep, given):
+        given["prompt_embeds"].mul_(0.1)
+        return {}
+
+    changes = {"callback_on_step_end": fade, "callback_on_step_end_tensor_inputs": ["latents", "prompt_embeds"]}
+    assert [pair.apart(**changes)[0] for _ in range(3)] == [0.0] * 3
+    faded, whole = plain.plain(**plain.given(**changes)).images, plain.images()
+    assert np.abs(values(faded) - values(whole)).max() > 0.05, "or the test could not fail"
+
+
+def test_a_callback_that_changes_shapes_is_refused():
+    pair = Pair(cell_of(steps=4), scheduler="EulerDiscreteScheduler")
+
+    def end_guidance(pipe, number, timestep, given):
+        pipe._guidance_scale = 0.0
+        return {"prompt_embeds": given["prompt_embeds"][-1:]}
+
+    inputs = ["latents", "prompt_embeds"]
+    with pytest.raises(RuntimeError, match=r"shape \(1, 4, 16, 16\) where its graph reads \(2, 4, 16, 16\)"):
+        pair.apart(callback_on_step_end=end_guidance, callback_on_step_end_tensor_inputs=inputs)
+
+
+def test_a_loras_scale_is_refused_where_the_prompts_layers_are_given_beforehand():
+    unet = pipe_of(cell_of()).unet
+    conditioning, times = Conditioning(unet, unet.forward), torch.tensor([900])
+    given = torch.zeros(2, 4, 16, 16), times[0], torch.zeros(2, 77, 32)
+    conditioning.prepare(times, given, {"cross_attention_kwargs": {"scale": 1.0}})
+    with pytest.raises(RuntimeError, match="precompute leaves a LoRA's scale out"):
+        conditioning.prepare(times, given, {"cross_attention_kwargs": {"scale": 0.5}})
+
+
+def test_a_unet_that_is_built_otherwise_is_left_to_compute_all_itself():
+    unet = diffusers.Kandinsky3UNet(
+        time_embedding_dim=4,
+        groups=2,
+        attention_head_dim=4,
+        block_out_channels=(32, 64),
+        cross_attention_dim=4,
+        encoder_hid_dim=32,
+    )
+    pipe = types.SimpleNamespace(unet=unet, scheduler=diffusers.DDPMScheduler())
+    (stage,) = cell_of().stages
+    mode = dataclasses.replace(PRECOMPUTED, optional=("precompute",))
+    applied = options.apply(mode, stage, pipe, RecordedGraph)
+    assert applied.left_out == {"precompute": "unet is no UNet or ControlNet that precompute knows"}
+
+
+class Drawn:
+    """Stands for a graph where nothing is computed."""
+
+    def begin(self):
+        pass
+
+    end = replay = begin
+    outside = staticmethod(contextlib.nullcontext)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_timesteps_of_a_batch_are_where_the_denoiser_computes(device):
+    """As transformers are given them. On ``meta``, a device like any but the host, shapes alone are computed."""
+    kinds = {"num_layers": 1, "num_attention_heads": 4, "attention_head_dim": 8, "joint_attention_dim": 32}
+    sizes = {"sample_size": 32, "patch_size": 1, "in_channels": 4, "out_channels": 4}
+    pipes = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        net = diffusers.SD3Transformer2DModel(**kinds, **sizes, caption_projection_dim=32, pooled_projection_dim=64)
+        nothing = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "text_encoder_3"))
+        nothing |= dict.fromkeys(("tokenizer", "tokenizer_2", "tokenizer_3"))
+        scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+        pipes.append(diffusers.StableDiffusion3Pipeline(transformer=net.to(device), scheduler=scheduler, **nothing))
+        pipes[-1].set_progress_bar_config(disable=True)
+    plain, pipe = pipes
+    graphs = StepGraphs(pipe, ("transformer",), RecordedGraph if device == "cpu" else Drawn)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        given = {f"{name}_embeds": torch.randn(1, 7, 32) for name in ("prompt", "negative_prompt")}
+        given |= {f"{name}_prompt_embeds": torch.randn(1, 64) for name in ("pooled", "negative_pooled")}
+        given["latents"] = torch.randn(1, 4, 32, 32)
+        given = {name: tensor.to(device) for name, tensor in given.items()}
+        given |= {"num_inference_steps": 3, "output_type": "latent", "height": 256, "width": 256}
+        made = graphs(**given).images
+        assert made.shape == (1, 4, 32, 32)
+        if device == "cpu":
+            assert torch.equal(made, plain(**given).images)
