@@ -146,8 +146,8 @@ def _how_sure(processes: Mapping[str, int]) -> str:
         return "measured in one process; intervals are of 95 % and do not hold what processes differ by"
     if not alone:
         return f"measured in {first} processes; intervals are of 95 % and hold what those differ by"
-    of_one = f"{' and '.join(alone)} in one"
-    return f"measured in {first} processes, {of_one}; intervals are of 95 % and hold what a mode's several differ by"
+    of_one = f"{' and '.join(alone)} in one, of which the ratio is"
+    return f"measured in {first} processes, {of_one}; intervals are of 95 % and hold what several processes differ by"
 
 
 def _between(interval: Interval | None) -> str:

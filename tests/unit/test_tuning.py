@@ -120,7 +120,7 @@ def test_the_verdict_says_of_how_many_processes_it_is() -> None:
         run.measure(mode, ms)
     assert sure_of(run).startswith("measured in one process; ")
     run.measure("a", 20, process=2)
-    assert sure_of(run).startswith("measured in 2 processes, no-compile in one; ")
+    assert sure_of(run).startswith("measured in 2 processes, no-compile in one, of which the ratio is; ")
     run.measure("no-compile", 40, process=2)
     assert sure_of(run).startswith("measured in 2 processes; ")
 
