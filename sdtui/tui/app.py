@@ -24,7 +24,7 @@ from sdtui.tui.commands import Runs, commands
 from sdtui.tui.comparing import Against, Comparer, OtherRun
 from sdtui.tui.draft import Draft, make_draft
 from sdtui.tui.hang_up import on_hang_up
-from sdtui.tui.heading import LEAST, ended_words
+from sdtui.tui.heading import LEAST, ended_words, left_out_words
 from sdtui.tui.keys import bindings
 from sdtui.tui.known import Results, known_cells, torch_of
 from sdtui.tui.messages import (
@@ -310,8 +310,7 @@ class Dashboard(StyledApp):
         """Follows the run that was started, at once or after the one that goes on."""
         self.draft = self.draft.with_selection_of(())
         if message.left_out:
-            lines = [f"{mode}: {reason}" for mode, reason in message.left_out.items()]
-            self.notify("\n".join(lines), title="not tried out", timeout=15, markup=False)
+            self.notify(left_out_words(message.left_out), title="not tried out", timeout=10, markup=False)
         if self.live_run is not None and message.folder != self._followed:
             self._waiting.append(message.folder)
             self.notify(f"run {runs.short(message.folder)} waits for the device, and is shown when this one has ended")

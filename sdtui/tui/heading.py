@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rich.text import Text
 
@@ -88,6 +88,14 @@ def ended_words(run: RunView) -> str:
 def _fastest_words(best: Sequence[str]) -> str:
     """Writes ``fastest: fast, not told apart from compile``."""
     return f"fastest: {best[0]}" + (f", not told apart from {', '.join(best[1:])}" if len(best) > 1 else "")
+
+
+def left_out_words(left_out: Mapping[str, str]) -> str:
+    """Returns a line for each reason why modes are not tried out: ``fp8, int8: its output differs``."""
+    modes: dict[str, list[str]] = {}
+    for mode, reason in left_out.items():
+        modes.setdefault(reason, []).append(mode)
+    return "\n".join(f"{', '.join(names)}: {reason}" for reason, names in modes.items())
 
 
 def batch_strip(draft: Draft, shown: int | None) -> Text:

@@ -96,9 +96,9 @@ def test_modes_that_are_not_tried_out_are_named(shell: Shell) -> None:
     assert {line.split(": ", 2)[1]: line.split(": ", 2)[2] for line in told} == {
         "fast": "step_graphs needs a CUDA device",
         "xformers": "xformers is not installed in environment 'fake'",
-        "vanilla-attention": "attention written out is what other modes are faster than",
-        "fp8": "its output differs from no-compile's by more than float16 rounds; name it with --mode",
-        "int8": "its output differs from no-compile's by more than float16 rounds; name it with --mode",
+        "vanilla-attention": "its attention, written out, is the slowest",
+        "fp8": "its output differs by more than float16 rounds; name it with --mode",
+        "int8": "its output differs by more than float16 rounds; name it with --mode",
     }
     assert said.status == 1
     assert "no mode can be named: none was measured\n" in said.err

@@ -153,9 +153,11 @@ def test_modes_and_pipelines_of_the_plan_file_are_tried_out(tmp_path: Path, monk
 async def test_what_is_not_tried_out_is_said_with_the_reason(tmp_path: Path) -> None:
     app = open_over(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
-        app.post_message(RunLaunched(tmp_path / "run", left_out={"fast": "step_graphs needs a CUDA device"}))
+        differs = "its output differs"
+        left_out = {"fp8": differs, "fast": "step_graphs needs a CUDA device", "int8": differs}
+        app.post_message(RunLaunched(tmp_path / "run", left_out=left_out))
         await until(pilot, lambda: said(app), "nothing was said")
-        assert said(app)[0] == "fast: step_graphs needs a CUDA device"
+        assert said(app)[0] == "fp8, int8: its output differs\nfast: step_graphs needs a CUDA device"
 
 
 def test_what_is_wrong_is_told(tmp_path: Path) -> None:
