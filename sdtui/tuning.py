@@ -96,16 +96,17 @@ class Standing:
     @property
     def fastest(self) -> Candidate | None:
         """The candidate that seems to be; ``None`` where there is none, or none other was tried."""
-        return self._left[0] if self._left and len(self.tried) > 1 else None
+        return self.left[0] if self.left and len(self.tried) > 1 else None
 
     @property
     def ambiguous(self) -> tuple[Candidate, ...]:
         """Those that are not told apart from the fastest."""
-        return _leaders(self._left)[1:]
+        return _leaders(self.left)[1:]
 
     @property
-    def _left(self) -> tuple[Candidate, ...]:
-        return tuple(each for each in self.ranked if not each.why_out)
+    def left(self) -> tuple[Candidate, ...]:
+        """Those of the ranked that did not drop out; all, where what had not has failed since."""
+        return tuple(each for each in self.ranked if not each.why_out) or self.ranked
 
     def candidate(self, mode: str) -> Candidate | None:
         """Returns the candidate of a name that has figures; ``None`` where there is none."""
@@ -261,7 +262,7 @@ def _slower(run: RunRecord, standing: Standing, rung: int) -> dict[str, str]:
 
 def _leading(standing: Standing, closed: Mapping[str, str]) -> tuple[Candidate, ...]:
     """Returns the leaders among those that did not drop out, now or before."""
-    return _leaders([each for each in standing.ranked if not each.why_out and closed.get(each.id, ALONE) == ALONE])
+    return _leaders([each for each in standing.left if closed.get(each.id, ALONE) == ALONE])
 
 
 def _leaders(ranked: Sequence[Candidate]) -> tuple[Candidate, ...]:

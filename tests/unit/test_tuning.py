@@ -220,6 +220,21 @@ def test_who_dropped_out_leads_no_later_rung() -> None:
     assert [each.mode for each in standing.ranked] == ["b", "a", "c", "no-compile"], "the table has who is out last"
 
 
+def test_who_dropped_out_is_named_where_all_others_have_failed_since() -> None:
+    run = Tuned("no-compile", "a", "b", "c")
+    for mode, ms in (("no-compile", 40), ("a", 20), ("b", 10), ("c", 30)):
+        run.measure(mode, ms)
+    run.end(1)
+    for mode in ("a", "b"):
+        run.measure(mode, 10, process=2, status="oom", distance=None)
+    ended = run.end(2)
+    assert ended is not None
+    assert ended.best == ("c",)
+    (standing,) = standings(run.record)
+    assert standing.fastest is not None
+    assert standing.fastest.mode == "c"
+
+
 def test_a_ratio_is_of_the_processes_that_both_have() -> None:
     run = Tuned("no-compile", "a")
     run.measure("no-compile", 40)
