@@ -203,8 +203,9 @@ class StepGraphs:
 
     def _forget(self) -> None:
         self._key = None
-        for kept in (self._steps, self._static, self._timesteps, self._results, self._times, self._places):
-            kept.clear()
+        kept = self._steps, self._static, self._copied, self._timesteps, self._results, self._times, self._places
+        for each in kept:
+            each.clear()
 
     def _warm_up(self, arguments: Mapping[str, Any]) -> None:
         """Makes the call once without graphs: it compiles what is to be compiled, and shows what steps read."""

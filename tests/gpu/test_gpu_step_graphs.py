@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,8 @@ from sdtui.worker import options
 from sdtui.worker.attention import first_attention
 from sdtui.worker.build import build
 from sdtui.worker.call import arguments
+from sdtui.worker.graphs import CudaGraphs
+from sdtui.worker.step_graphs import StepGraphs
 
 pytestmark = [
     pytest.mark.gpu,
@@ -128,6 +131,46 @@ def test_another_mask_is_read():
     inverted = mask.point(lambda value: 255 - value)
     assert pair.apart(mask_image=inverted) <= LIMIT
     assert not torch.allclose(before, pair.outputs(mask_image=inverted)[1], rtol=0.05)
+
+
+@pytest.mark.parametrize("guidance", [7.5, 1.0])
+@pytest.mark.parametrize("captured", [1.0, 0.3])
+def test_latents_that_a_callback_replaces_in_some_calls_are_read(guidance, captured):
+    (pair,) = stages_of("sd-txt2img", EAGER_FAST)
+    factors = []
+
+    def scale(pipe, number, timestep, given):
+        return {"latents": given["latents"] * factors[-1]} if number == 1 and factors[-1] != 1.0 else {}
+
+    for factor in (captured, 0.5, 1.0, captured):
+        factors.append(factor)
+        assert pair.apart(callback_on_step_end=scale, guidance_scale=guidance) <= LIMIT
+
+
+def test_timesteps_of_a_batch_are_where_a_transformer_computes():
+    kinds = {"num_layers": 1, "num_attention_heads": 4, "attention_head_dim": 8, "joint_attention_dim": 32}
+    sizes = {"sample_size": 32, "patch_size": 1, "in_channels": 4, "out_channels": 4}
+    parts = ("vae", *(f"{part}{number}" for part in ("text_encoder", "tokenizer") for number in ("", "_2", "_3")))
+    pipes = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        net = diffusers.SD3Transformer2DModel(**kinds, **sizes, caption_projection_dim=32, pooled_projection_dim=64)
+        pipe = diffusers.StableDiffusion3Pipeline(
+            transformer=net.half().to(DEVICE),
+            scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+            **dict.fromkeys(parts),
+        )
+        pipe.set_progress_bar_config(disable=True)
+        pipes.append(pipe)
+    graphs = StepGraphs(pipes[1], ("transformer",), CudaGraphs())
+    shapes = {"latents": (1, 4, 32, 32), "prompt_embeds": (1, 7, 32), "negative_prompt_embeds": (1, 7, 32)}
+    shapes |= dict.fromkeys(("pooled_prompt_embeds", "negative_pooled_prompt_embeds"), (1, 64))
+    for seed in (0, 1, 2):
+        torch.manual_seed(seed)
+        given = {name: torch.randn(shape, device=DEVICE).half() for name, shape in shapes.items()}
+        given |= {"num_inference_steps": 4, "output_type": "latent", "height": 256, "width": 256}
+        plain, ours = (call(**given).images.double() for call in (pipes[0], graphs))
+        assert float((ours - plain).norm() / plain.norm()) <= LIMIT
 
 
 @pytest.mark.parametrize("pipeline", sorted(CATALOG.pipelines))
