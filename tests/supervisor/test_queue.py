@@ -90,6 +90,13 @@ def test_where_no_worker_can_be_forked_the_cells_left_are_expected_to_import(
     assert all(cell.imports for cell in runs.read(folder).cells.values())
 
 
+def test_what_does_not_fit_by_less_than_a_second_is_not_said_to_fit(lab: Lab) -> None:
+    folder = lab.create("ok", "ok")
+    assert lab.run(folder, with_budget(lab, folder, 60, 5, 60.4)) == 1
+    reason = left(folder)[1]
+    assert re.fullmatch(r"did not fit into the budget of 1m: it takes 1m1s; 5\ds was left", reason)
+
+
 def test_a_budget_passes_over_what_does_not_fit_and_says_what_it_left(lab: Lab) -> None:
     folder = lab.create("ok", "ok", "ok")
     assert lab.run(folder, with_budget(lab, folder, 60, 5, 1000, 5)) == 1

@@ -424,6 +424,17 @@ def test_a_loras_scale_is_refused_where_the_prompts_layers_are_given_beforehand(
         conditioning.prepare(times, given, {"cross_attention_kwargs": {"scale": 0.5}})
 
 
+def test_a_prompt_is_given_beforehand_beside_the_images_of_an_ip_adapter():
+    unet, generator = pipe_of(cell_of()).unet, torch.Generator().manual_seed(0)
+    prompt, times = torch.randn(2, 77, 32, generator=generator), torch.tensor([900])
+    unet.process_encoder_hidden_states = lambda encoder_hidden_states, added_cond_kwargs: (encoder_hidden_states, [])
+    conditioning = Conditioning(unet, unet.forward)
+    conditioning.prepare(times, (torch.zeros(2, 4, 16, 16), times[0], prompt), {})
+    layers = [module for module in unet.modules() if isinstance(module, Given) and module.linear.in_features == 32]
+    assert layers
+    assert any(torch.equal(layer.value, layer.linear(prompt)) for layer in layers)
+
+
 def test_a_unet_that_is_built_otherwise_is_left_to_compute_all_itself():
     unet = diffusers.Kandinsky3UNet(
         time_embedding_dim=4,
