@@ -193,7 +193,7 @@ def _step_graphs(mode: Mode, stage: Stage, pipe: str, precomputed: bool) -> Opti
         "each step of the pipeline's own loop is captured as one CUDA graph, from its first denoiser to the end of "
         "its scheduler's step, in the call after a warm-up, and replayed from then on",
         (f"{pipe} = StepGraphs({pipe}, ({names}), CudaGraphs(){more})",),
-        modules=("prompt_layers", "conditioning", "graphs", "step_graphs"),
+        modules=("prompt_layers", "conditioning", "graphs", "function_modes", "step_graphs"),
         needs_gpu=True,
         refusal="it cannot capture torch.compile's own CUDA graphs"
         if mode.compile and mode.compile.uses_cuda_graphs

@@ -177,7 +177,7 @@ def _candidate(run: RunRecord, record: CellRecord) -> Candidate:
     ok = tuple(each for each in ended if _status(each) == "ok")
     was_tried = any(_status(each) != "cancelled" for each in ended)
     closed = run.why_closed(record)
-    found = Candidate(record, ok, "", "" if closed == ALONE else closed, was_tried)
+    found = Candidate(record, ok, why_out="" if closed == ALONE else closed, was_tried=was_tried)
     refusal = _unmeasured(run, record, ended) or (_unchecked(run, record, ok) if found.loops else TOO_FEW_STEPS)
     return replace(found, refusal=refusal)
 

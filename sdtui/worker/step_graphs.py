@@ -21,23 +21,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from sdtui.worker.conditioning import Conditioning
+from sdtui.worker.function_modes import Draw, Drawing, Made, draw_anew
 from sdtui.worker.graphs import Graph
 
 State = Literal["warm-up", "capture", "replay"]
-
-
-@dataclass
-class _Draw:
-    """Random numbers that a scheduler's step draws: into ``into``, by the call's generator of that number."""
-
-    into: torch.Tensor
-    arguments: tuple[Any, ...]
-    keywords: Mapping[str, Any]
-    generator: int | None
 
 
 @dataclass
@@ -55,67 +45,9 @@ class _Step:
     graph: Graph
     returned: list[Any] = field(default_factory=list)
     read: list[dict[int, torch.Tensor]] = field(default_factory=list)
-    draws: list[_Draw] = field(default_factory=list)
+    draws: list[Draw] = field(default_factory=list)
     result: Any = None
     state: dict[str, Any] = field(default_factory=dict)
-
-
-class _Made(TorchFunctionMode):
-    """Knows the tensors that are made while it is on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._tensors: dict[int, torch.Tensor] = {}
-        self._on = False
-
-    def on(self) -> None:
-        """Begins to look, or goes on."""
-        if not self._on:
-            self._on = True
-            self.__enter__()
-
-    def off(self) -> None:
-        """Looks away."""
-        if self._on:
-            self._on = False
-            self.__exit__(None, None, None)
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        self.add(result)
-        return result
-
-    def add(self, made: Any) -> None:
-        """Takes the tensors in ``made`` for such."""
-        self._tensors |= {id(leaf): leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, torch.Tensor)}
-
-    def clear(self) -> None:
-        """Forgets all."""
-        self._tensors.clear()
-
-    def __contains__(self, tensor: object) -> bool:
-        return id(tensor) in self._tensors
-
-
-class _Drawing(TorchFunctionMode):
-    """Notes what is drawn while a graph is captured, and leaves the drawing for later."""
-
-    def __init__(self, graph: Graph, generators: Sequence[Any]) -> None:
-        super().__init__()
-        self._graph = graph
-        self._generators = list(generators)
-        self.draws: list[_Draw] = []
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        keywords = dict(kwargs or {})
-        if func is not torch.randn:
-            return func(*args, **keywords)
-        generator = keywords.pop("generator", None)
-        with self._graph.outside():
-            into = torch.empty(*args, **keywords)
-        number = None if generator is None else self._generators.index(generator)
-        self.draws.append(_Draw(into, args, keywords, number))
-        return into
 
 
 class StepGraphs:
@@ -143,7 +75,7 @@ class StepGraphs:
         self._steps: list[_Step] = []
         self._number = 0
         self._calls = 0
-        self._made = _Made()
+        self._made = Made()
         self._static: dict[tuple[int, int, int], torch.Tensor] = {}
         self._copied: dict[int, tuple[torch.Tensor, int | None]] = {}
         self._timesteps: dict[tuple[Any, ...], torch.Tensor] = {}
@@ -321,7 +253,7 @@ class StepGraphs:
                 captured = self._steps[self._number]
                 self._feed_again(captured.read[place], (args, kwargs))
                 self._number += 1
-                _draw(captured.draws, _generators(kwargs))
+                draw_anew(captured.draws, _generators(kwargs))
                 captured.graph.replay()
                 vars(self._pipe.scheduler).update(captured.state)
                 return captured.result
@@ -338,14 +270,14 @@ class StepGraphs:
     def _captured(self, step: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Captures the scheduler's step, ends the graph and replays it: a capture computes nothing."""
         captured, generators = self._steps[-1], _generators(kwargs)
-        with _Drawing(captured.graph, generators) as drawing:
+        with Drawing(captured.graph, generators) as drawing:
             captured.result = step(*args, **kwargs)
         captured.graph.end()
         if _forms(captured.returned) == _forms(self._steps[0].returned):
             captured.returned = self._steps[0].returned  # all that a replay asks of them; the rest is memory held
         captured.state = dict(vars(self._pipe.scheduler))
         captured.draws = drawing.draws
-        _draw(captured.draws, generators)
+        draw_anew(captured.draws, generators)
         captured.graph.replay()
         leaves = pytree.tree_leaves(_plain(captured.result))
         self._results |= {id(leaf): leaf for leaf in leaves if isinstance(leaf, torch.Tensor)}
@@ -432,12 +364,6 @@ def _on_the_host(set_timesteps: Callable[..., Any]) -> Callable[..., Any]:
 def _generators(arguments: Mapping[str, Any]) -> list[torch.Generator]:
     given = arguments.get("generator")
     return [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
-
-
-def _draw(draws: Sequence[_Draw], generators: Sequence[torch.Generator]) -> None:
-    for draw in draws:
-        generator = None if draw.generator is None else generators[draw.generator]
-        draw.into.copy_(torch.randn(*draw.arguments, **draw.keywords, generator=generator))
 
 
 def _key(arguments: Mapping[str, Any]) -> list[tuple[str, Any]]:

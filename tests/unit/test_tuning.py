@@ -220,6 +220,18 @@ def test_who_dropped_out_leads_no_later_rung() -> None:
     assert [each.mode for each in standing.ranked] == ["b", "a", "c", "no-compile"], "the table has who is out last"
 
 
+def test_a_ratio_is_of_all_processes_where_no_two_are_of_one_rung() -> None:
+    run = Tuned("no-compile", "a")
+    run.measure("no-compile", 40, status="cancelled")
+    run.measure("no-compile", 40, process=2)
+    run.measure("a", 10)
+    (standing,) = standings(run.record)
+    base = standing.candidate("no-compile")
+    assert standing.fastest is not None
+    assert base is not None
+    assert speed_ratio(standing.fastest, base) == pytest.approx(4, rel=0.01)
+
+
 def test_who_dropped_out_is_named_where_all_others_have_failed_since() -> None:
     run = Tuned("no-compile", "a", "b", "c")
     for mode, ms in (("no-compile", 40), ("a", 20), ("b", 10), ("c", 30)):
