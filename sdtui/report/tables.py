@@ -97,12 +97,18 @@ def grouped(results: Sequence[Result]) -> dict[Group, list[Result]]:
 
 
 def build(results: Sequence[Result]) -> tuple[Table, ...]:
-    """Builds the tables: by device, scale and variant as they appear, then by batch size ascending."""
+    """Builds the tables: by device, scale and variant as they appear, then by batch size ascending.
+
+    Rows and columns of a group's tables are in one order, that in which the group's results name them first.
+    """
     tables = []
     for group, members in grouped(results).items():
         labels = _environment_labels([result for result in results if result.device == group.device])
+        pipelines = list(dict.fromkeys(result.spec.slot.pipeline for result in members))
+        modes = list(dict.fromkeys(result.spec.mode.name for result in members))
         for size in sorted({result.spec.slot.batch_size for result in members}):
-            tables.append(_table(group, size, [r for r in members if r.spec.slot.batch_size == size], labels))
+            of_size = [result for result in members if result.spec.slot.batch_size == size]
+            tables.append(_table(group, size, of_size, pipelines, modes, labels))
     return tuple(tables)
 
 
@@ -115,28 +121,32 @@ def _environment_labels(results: Iterable[Result]) -> dict[tuple[str, str], str]
     return dict(zip(torches, text.torch_labels([*torches.values()]), strict=True))
 
 
-def _table(group: Group, batch_size: int, results: list[Result], labels: dict[tuple[str, str], str]) -> Table:
-    keys, columns = _columns(results, labels)
-    pipelines: dict[str, str] = {}
-    for result in results:
-        pipelines.setdefault(result.spec.slot.pipeline, result.spec.pipeline_label)
+def _table(
+    group: Group,
+    batch_size: int,
+    results: list[Result],
+    pipelines: list[str],
+    modes: list[str],
+    labels: dict[tuple[str, str], str],
+) -> Table:
+    keys, columns = _columns(results, modes, labels)
+    names = {result.spec.slot.pipeline: result.spec.pipeline_label for result in reversed(results)}
+    present = [pipeline for pipeline in pipelines if pipeline in names]
     rows: list[Row] = []
-    for pipeline, label in zip(pipelines, text.distinct(list(pipelines.values()), list(pipelines)), strict=True):
+    for pipeline, label in zip(present, text.distinct([names[pipeline] for pipeline in present], present), strict=True):
         rows += _rows(pipeline, label, keys, [r for r in results if r.spec.slot.pipeline == pipeline])
     return Table(group, batch_size, columns, tuple(rows))
 
 
 def _columns(
-    results: list[Result], labels: dict[tuple[str, str], str]
+    results: list[Result], modes: list[str], labels: dict[tuple[str, str], str]
 ) -> tuple[list[tuple[str, tuple[str, str]]], tuple[Column, ...]]:
     """Returns, for each mode and then each environment that has a cell, what identifies a column, and the column."""
-    modes: dict[str, str] = {}
-    versions: dict[tuple[str, str], str | None] = {}
-    for result in results:
-        modes.setdefault(result.spec.mode.name, result.spec.mode.label)
-        versions.setdefault(result.environment, result.torch)
+    names = {result.spec.mode.name: result.spec.mode.label for result in reversed(results)}
+    versions = {result.environment: result.torch for result in reversed(results)}
     present = {(result.spec.mode.name, result.environment) for result in results}
-    mode_labels = dict(zip(modes, text.distinct(list(modes.values()), list(modes)), strict=True))
+    modes = [mode for mode in modes if mode in names]
+    mode_labels = dict(zip(modes, text.distinct([names[mode] for mode in modes], modes), strict=True))
     environments = [key for key in labels if key in versions]
     keys = [(mode, environment) for mode in modes for environment in environments if (mode, environment) in present]
     columns = tuple(

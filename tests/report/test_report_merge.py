@@ -115,6 +115,20 @@ def test_a_build_tag_does_not_split_an_environment(tell, cell_spec) -> None:
     assert texts(told.run) == [[["–"], ["9.00"]]]
 
 
+def test_tables_of_one_gpu_have_their_rows_and_columns_in_one_order(tell, cell_spec) -> None:
+    def at(size, *names):
+        return [cell_spec(pipeline, mode=mode, batch_size=size) for pipeline, mode in names]
+
+    text, image = ("sd-txt2img", "no-compile"), ("sd-img2img", "compile")
+    told = [tell(name=name, t=t).sit(name) for name, t in (("a", 1.0), ("b", 2e9), ("c", 2.1e9))]
+    for one, specs in zip(told, (at(1, text), at(4, image), at(4, text) + at(1, image)), strict=True):
+        for spec in specs:
+            one.measure(spec, 10.0)
+    built = tables.build(merge(one.run for one in told))
+    assert [[row.pipeline for row in table.rows] for table in built] == [["sd-txt2img", "sd-img2img"]] * 2
+    assert [[column.mode for column in table.columns] for table in built] == [["no-compile", "compile"]] * 2
+
+
 def test_other_work_under_the_same_names_gets_a_row_of_its_own(tell, cell_spec) -> None:
     first = tell(name="a").sit("a").measure(cell_spec(), 10.0).run
     second = tell(name="b", t=2e9).sit("b").measure(cell_spec(work="ffffffff"), 20.0).run
