@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sdtui.model.cell import UNFUSED, AttentionProcessor, CompileOptions, Component, Mode, Stage
+from sdtui.model.denoisers import UNETS, why_not_precomputed
 
 _ADDED = "SimpleCrossAttn"
 """What the names of blocks hold whose attention has added projections of keys and values."""
-_UNETS = ("UNet2DConditionModel", "ControlNetModel")
-"""Classes that have a UNet's blocks also where their config leaves these out."""
 
 
 @dataclass(frozen=True)
@@ -139,21 +138,29 @@ def _processor(component: Component, kind: AttentionProcessor, denoiser: str) ->
 
 def _fuse_qkv(mode: Mode, component: Component, denoiser: str) -> OptionCalls:
     own = component.class_name == "UNet2DConditionModel"
+    optional = "fuse_qkv" in mode.optional
+    code: tuple[str, ...] = (f"{denoiser}.fuse_qkv_projections()" if own else f"fuse_qkv({denoiser})",)
+    words = (
+        "queries, keys and values of self attention by one matrix product, keys and values of cross attention by one"
+    )
+    if optional and component.class_name not in UNETS:
+        code = ("try:", f"    {code[0]}", "except ValueError as error:", '    print("fuse_qkv is left out:", error)')
+        words += "; left out where there are none that can be"
     refusal = f"{component.name} has added projections of keys and values, which cannot be fused"
     replaced = f"{mode.attention_processor} attention has no fused projections"
     return OptionCalls(
         "fuse_qkv",
-        "queries, keys and values of self attention by one matrix product, keys and values of cross attention by one",
-        (f"{denoiser}.fuse_qkv_projections()" if own else f"fuse_qkv({denoiser})",),
+        words,
+        code,
         modules=() if own else ("fused_projections",),
         refusal=replaced if mode.attention_processor in UNFUSED else refusal if _has_added(component) else "",
-        optional="fuse_qkv" in mode.optional,
+        optional=optional,
     )
 
 
 def _precompute(mode: Mode, stage: Stage, pipe: str) -> OptionCalls:
-    denoisers = {part.name: _is_unet(part) for part in stage.components if part.name in stage.denoisers}
-    refusals = [f"{name} is no UNet or ControlNet" for name, is_unet in denoisers.items() if not is_unet]
+    denoisers = [part for part in stage.components if part.name in stage.denoisers]
+    refusals = [why_not_precomputed(part.name, part.class_name, part.config) for part in denoisers]
     if not mode.step_graphs:
         refusals = ["it is a part of step_graphs, which the mode does without"]
     given = _conditionings(pipe)
@@ -164,7 +171,7 @@ def _precompute(mode: Mode, stage: Stage, pipe: str) -> OptionCalls:
         "values of cross attention, embeddings of the timesteps",
         (f"{given} = {{}}", *each),
         modules=("prompt_layers", "conditioning"),
-        refusal=refusals[0] if refusals else "",
+        refusal=next(filter(None, refusals), ""),
         optional="precompute" in mode.optional,
     )
 
@@ -211,7 +218,7 @@ def _conditionings(pipe: str) -> str:
 
 
 def _is_unet(component: Component) -> bool:
-    return "down_block_types" in component.config or component.class_name in _UNETS
+    return "down_block_types" in component.config or component.class_name in UNETS
 
 
 def _has_added(component: Component) -> bool:

@@ -24,7 +24,10 @@ class Draw:
 
 
 class Made(TorchFunctionMode):
-    """Knows the tensors that are made while it is on."""
+    """Knows the tensors that are made while it is on, and refuses what is made of others.
+
+    What torch.compile traces is left alone: it is off while denoisers compute.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,12 +48,19 @@ class Made(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
+        if _tensors(result):
+            for tensor in _tensors((args, kwargs)):
+                if tensor not in self and not is_scalar(tensor):
+                    raise RuntimeError(
+                        f"between its denoisers and its scheduler's step a loop reads a tensor of shape "
+                        f"{tuple(tensor.shape)} that they are not given, which step_graphs cannot follow"
+                    )
         self.add(result)
         return result
 
     def add(self, made: Any) -> None:
         """Takes the tensors in ``made`` for such."""
-        self._tensors |= {id(leaf): leaf for leaf in pytree.tree_leaves(made) if isinstance(leaf, torch.Tensor)}
+        self._tensors |= {id(tensor): tensor for tensor in _tensors(made)}
 
     def clear(self) -> None:
         """Forgets all."""
@@ -79,6 +89,15 @@ class Drawing(TorchFunctionMode):
         number = None if generator is None else self._generators.index(generator)
         self.draws.append(Draw(into, args, keywords, number))
         return into
+
+
+def is_scalar(tensor: torch.Tensor) -> bool:
+    """Says whether a tensor is a number of the host's, as timesteps and the scheduler's coefficients are."""
+    return tensor.device.type == "cpu" and not tensor.dim()
+
+
+def _tensors(what: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(what) if isinstance(leaf, torch.Tensor)]
 
 
 def draw_anew(draws: Sequence[Draw], generators: Sequence[torch.Generator]) -> None:

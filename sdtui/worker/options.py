@@ -11,9 +11,10 @@ import torch
 from diffusers.models import attention_processor as processors
 
 from sdtui.model.cell import UNFUSED, LeftOut, Mode, SdpaBackend, Stage
+from sdtui.model.denoisers import why_not_precomputed
 from sdtui.worker import attention, quantization
 from sdtui.worker.conditioning import Conditioning
-from sdtui.worker.fused_projections import fuse_qkv
+from sdtui.worker.fused_projections import fuse_qkv, other_attention
 from sdtui.worker.graphs import CudaGraphs, Graph
 from sdtui.worker.step_graphs import StepGraphs
 
@@ -127,8 +128,8 @@ def _conditionings(mode: Mode, stage: Stage, pipe: Any) -> dict[str, Conditionin
         raise UnsupportedError("precompute is a part of step_graphs, which the mode does without")
     denoisers = {name: getattr(pipe, name) for name in stage.denoisers}
     for name, denoiser in denoisers.items():
-        if "down_block_types" not in denoiser.config:
-            raise UnsupportedError(f"{name} is no UNet or ControlNet that precompute knows")
+        if reason := why_not_precomputed(name, type(denoiser).__name__, getattr(denoiser, "config", {})):
+            raise UnsupportedError(reason)
     return {name: Conditioning(denoiser, denoiser.forward) for name, denoiser in denoisers.items()}
 
 
@@ -154,6 +155,8 @@ def _set_processor(denoiser: Any, kind: str, where: str) -> None:
         return
     if not hasattr(denoiser, "set_attn_processor"):
         raise UnsupportedError(f"{where} has no set_attn_processor")
+    if other := other_attention(denoiser):
+        raise UnsupportedError(f"{where} computes attention by {other}, which is of another kind")
     added = {name for name, module in denoiser.named_modules() if getattr(module, "added_kv_proj_dim", None)}
     denoiser.set_attn_processor(
         {
@@ -172,6 +175,9 @@ def _set_vanilla(denoiser: Any, where: str) -> None:
         denoiser.set_default_attn_processor()
     except ValueError as error:  # whose words hold addresses
         raise UnsupportedError(f"{where} has attention of several kinds, of which diffusers has no default") from error
+    written_out = {"AttnProcessor", "AttnAddedKVProcessor"}
+    if others := {type(each).__name__ for each in denoiser.attn_processors.values()} - written_out:
+        raise UnsupportedError(f"{where} computes attention by {min(others)}, which is not written out")
 
 
 def _use_xformers(denoiser: Any, where: str) -> None:

@@ -3,8 +3,10 @@
 The pipeline's own loop goes on running, and its own code is what is captured: from the first denoiser that a step calls
 to the end of its scheduler's step, with the guidance in between. What a step reads from outside (latents, embeddings,
 masks, a ControlNet's image, noise) is copied into tensors that stay where they are; what it computes with on the host
-(timesteps, the coefficients of the scheduler, guidance) is part of the graph. Calls that differ in nothing but tensors,
-images, texts and generators replay the same graphs; a call with other arguments is captured anew.
+(timesteps, the coefficients of the scheduler, guidance) is part of the graph. Other tensors that the loop itself reads
+between the two cannot be followed, and are refused. Calls that differ in nothing but tensors, images, texts and
+generators replay the same graphs; a call with other arguments is captured anew, and so is one after a call that was
+interrupted.
 
 In a replay the denoisers return what they returned in the capture, which is stale: only what the scheduler's step
 returns counts, and that is the graph's.
@@ -24,7 +26,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from sdtui.worker.conditioning import Conditioning
-from sdtui.worker.function_modes import Draw, Drawing, Made, draw_anew
+from sdtui.worker.function_modes import Draw, Drawing, Made, draw_anew, is_scalar
 from sdtui.worker.graphs import Graph
 
 State = Literal["warm-up", "capture", "replay"]
@@ -107,7 +109,8 @@ class StepGraphs:
         except BaseException:
             self._abandon()
             raise
-        self._key, self._state = key, "replay"
+        interrupted = getattr(self._pipe, "interrupt", False)
+        self._key, self._state = None if interrupted else key, "replay"
         self._copied.clear()
         return self._kept(result)
 
@@ -173,12 +176,13 @@ class StepGraphs:
                 if conditioning and not self._number:
                     conditioning.prepare(torch.stack(self._times), args, kwargs)
                 return step.returned[place]
+            self._made.off()
             fed_args, fed_kwargs = self._with_timesteps(self._enter(place, (args, kwargs)))
-            with self._made_off():
-                if conditioning:
-                    self._condition(conditioning, fed_args, fed_kwargs)
-                returned = forward(*fed_args, **fed_kwargs)
+            if conditioning:
+                self._condition(conditioning, fed_args, fed_kwargs)
+            returned = forward(*fed_args, **fed_kwargs)
             self._made.add(returned)
+            self._made.on()
             if self._state == "capture":
                 self._steps[-1].returned.append(returned)
             return returned
@@ -208,8 +212,6 @@ class StepGraphs:
                 self._steps.append(_Step(self._new_graph()))
                 self._steps[-1].graph.begin()
             self._steps[-1].read.append(read)
-        if not place:
-            self._made.on()
         return fed
 
     def _off_the_host(self, arguments: Any) -> Any:
@@ -227,21 +229,12 @@ class StepGraphs:
     def _with_timesteps(self, arguments: Any) -> Any:
         """Puts a timestep, which the pipeline has on the host, where the denoisers compute; graphs hold it."""
         leaves = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
-        device = next(leaf.device for leaf in leaves if not _is_scalar(leaf))
+        device = next(leaf.device for leaf in leaves if not is_scalar(leaf))
         if self._state == "warm-up" and self._calls == 1:
-            self._times += [self._on_the_device(leaf, device) for leaf in leaves if _is_scalar(leaf)]
+            self._times += [self._on_the_device(leaf, device) for leaf in leaves if is_scalar(leaf)]
         return pytree.tree_map_only(
-            torch.Tensor, lambda leaf: self._on_the_device(leaf, device) if _is_scalar(leaf) else leaf, arguments
+            torch.Tensor, lambda leaf: self._on_the_device(leaf, device) if is_scalar(leaf) else leaf, arguments
         )
-
-    @contextlib.contextmanager
-    def _made_off(self) -> Iterator[None]:
-        """Leaves alone what torch.compile traces."""
-        self._made.off()
-        try:
-            yield
-        finally:
-            self._made.on()
 
     # ------------------------------------------------------------------------------------------------- scheduler
 
@@ -257,9 +250,9 @@ class StepGraphs:
                 captured.graph.replay()
                 vars(self._pipe.scheduler).update(captured.state)
                 return captured.result
+            self._made.off()
             fed_args, fed_kwargs = self._enter(place, (args, kwargs), self._number)
             self._number += 1
-            self._made.off()
             self._made.clear()
             if self._state == "warm-up":
                 return step(*fed_args, **fed_kwargs)
@@ -296,7 +289,7 @@ class StepGraphs:
         leaves, spec = pytree.tree_flatten(arguments)
         read = {}
         for index, leaf in enumerate(leaves):
-            if isinstance(leaf, torch.Tensor) and leaf not in self._made and not _is_scalar(leaf):
+            if isinstance(leaf, torch.Tensor) and leaf not in self._made and not is_scalar(leaf):
                 leaves[index] = read[index] = self._to_be_read((step, place, index), leaf)
                 self._put(leaf, read[index])
         return pytree.tree_unflatten(leaves, spec), read
@@ -324,12 +317,12 @@ class StepGraphs:
                 f"a step is given a tensor of shape {tuple(leaf.shape)} where its graph reads {tuple(into.shape)}: "
                 "a callback that changes shapes needs a mode without step_graphs"
             )
-        known = (leaf, None if leaf.is_inference() else leaf._version)
-        last = self._copied.get(id(into))
-        if last and last[0] is leaf and last[1] == known[1] and not {id(leaf), id(into)} & self._results.keys():
+        copied, version = self._copied.get(id(into), (None, None))
+        unchanged = copied is leaf and not leaf.is_inference() and version == leaf._version
+        if unchanged and not {id(leaf), id(into)} & self._results.keys():
             return
         into.copy_(leaf)
-        self._copied[id(into)] = known
+        self._copied[id(into)] = (leaf, None if leaf.is_inference() else leaf._version)
 
     def _on_the_device(self, timestep: torch.Tensor, device: torch.device) -> torch.Tensor:
         """Returns what a denoiser computes with; made once, before a capture, which cannot wait for a copy."""
@@ -337,11 +330,6 @@ class StepGraphs:
         if key not in self._timesteps:
             self._timesteps[key] = timestep.to(device)
         return self._timesteps[key]
-
-
-def _is_scalar(tensor: torch.Tensor) -> bool:
-    """Says of a tensor among arguments whether it is a timestep, which the pipeline takes from the host."""
-    return tensor.device.type == "cpu" and not tensor.dim()
 
 
 def _plain(result: Any) -> Any:

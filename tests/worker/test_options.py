@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import SD3Transformer2DModel, UNet2DConditionModel
+from diffusers import HunyuanDiT2DModel, SanaTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel
 from diffusers.models import attention_processor as processors
 from safetensors.torch import load_file
 from tiny_cells import CATALOG, Recorder, cell_of, pipe_of
@@ -129,6 +129,44 @@ def test_a_denoiser_without_the_method_is_refused(wishes, reason):
     stage = dataclasses.replace(cell_of().stages[0], denoisers=("part",))
     with pytest.raises(options.UnsupportedError, match=reason):
         options.apply(Mode("mine", "mine", **wishes), stage, pipe)
+
+
+LINEAR = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "num_cross_attention_heads": 2,
+    "cross_attention_head_dim": 16,
+    "cross_attention_dim": 32,
+}
+
+
+@pytest.mark.parametrize(
+    ("wishes", "reason"),
+    [
+        ({"fuse_qkv": True}, "part: SanaAttnProcessor2_0 computes attention of another kind"),
+        ({"attention_processor": "sdpa"}, "part computes attention by SanaAttnProcessor2_0, which is of another"),
+    ],
+)
+def test_attention_of_another_kind_is_not_replaced(wishes, reason):
+    """Which would be other work under the same name."""
+    sizes = {"in_channels": 4, "out_channels": 4, "num_layers": 1, "caption_channels": 8, "sample_size": 8}
+    pipe = SimpleNamespace(part=SanaTransformer2DModel(**sizes, **LINEAR, patch_size=1))
+    before = processor_types(pipe.part)
+    stage = dataclasses.replace(cell_of().stages[0], denoisers=("part",))
+    with pytest.raises(options.UnsupportedError, match=reason):
+        options.apply(Mode("mine", "mine", **wishes), stage, pipe)
+    assert processor_types(pipe.part) == before
+
+
+def test_a_default_that_is_not_written_out_is_not_vanilla():
+    heads = {"num_attention_heads": 2, "attention_head_dim": 16, "hidden_size": 32, "num_layers": 1}
+    prompt = {"cross_attention_dim": 8, "cross_attention_dim_t5": 8, "text_len": 7, "text_len_t5": 7}
+    pipe = SimpleNamespace(part=HunyuanDiT2DModel(in_channels=4, sample_size=8, patch_size=2, **heads, **prompt))
+    stage = dataclasses.replace(cell_of().stages[0], denoisers=("part",))
+    with pytest.raises(
+        options.UnsupportedError, match="part computes attention by HunyuanAttnProcessor2_0, which is not"
+    ):
+        options.apply(Mode("mine", "mine", attention_processor="vanilla"), stage, pipe)
 
 
 @pytest.mark.parametrize("kind", ["vanilla", "xformers"])

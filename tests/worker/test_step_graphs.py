@@ -305,6 +305,49 @@ def test_a_prompt_that_a_callback_changes_in_place_is_read():
     assert np.abs(values(faded) - values(whole)).max() > 0.05, "or the test could not fail"
 
 
+def test_tensors_without_a_version_are_read_in_every_step():
+    """Which inference mode's are: whether one has changed is not known."""
+    pair, inputs = Pair(cell_of(steps=4)), ["latents", "prompt_embeds"]
+
+    def fade(pipe, number, timestep, given):
+        given["prompt_embeds"].mul_(0.1)
+        return {}
+
+    with torch.inference_mode():
+        changes = {"callback_on_step_end": fade, "callback_on_step_end_tensor_inputs": inputs}
+        assert [pair.apart(seed, **changes)[0] for seed in (0, 1, 0)] == [0.0] * 3
+
+
+def test_what_a_loop_reads_beside_its_denoiser_and_scheduler_is_refused():
+    """As some pipelines read the latents of before the step, whose memory no replay knows."""
+    pair, outside = Pair(cell_of(steps=3), scheduler="DDIMScheduler"), torch.ones(2, 1, 1, 1)
+    forward = pair.pipe.unet.forward
+
+    def beside(*args, **kwargs):
+        (made,) = forward(*args, **kwargs)
+        return (made * outside,)
+
+    pair.pipe.unet.forward = beside
+    with pytest.raises(RuntimeError, match=r"reads a tensor of shape \(2, 1, 1, 1\) that they are not given"):
+        pair.apart()
+    assert _get_current_function_mode_stack() == []
+    pair.pipe.unet.forward = forward
+    assert pair.apart() == (0.0, 3)
+
+
+def test_the_call_after_one_that_was_interrupted_is_captured_anew():
+    pair, interrupted = Pair(cell_of(steps=4)), [True]
+
+    def stop(pipe, number, timestep, given):
+        pipe._interrupt = interrupted[0] and number == 1
+        return {}
+
+    pair.apart(callback_on_step_end=stop)
+    interrupted[0] = False
+    assert pair.apart(callback_on_step_end=stop) == (0.0, 5)
+    assert pair.apart(callback_on_step_end=stop) == (0.0, 0)
+
+
 def test_a_callback_that_changes_shapes_is_refused():
     pair = Pair(cell_of(steps=4), scheduler="EulerDiscreteScheduler")
 
