@@ -88,7 +88,7 @@ def _option(mode: Mode, option: str, uses: Uses) -> Iterator[str]:
         if use.refusal:
             reasons.setdefault(use.refusal, []).append(place)
     for reason, places in reasons.items():
-        text = f"{ending} in {', '.join(places)}: {reason}"
+        text = f"{ending} in {', '.join(dict.fromkeys(places))}: {reason}"
         yield from textwrap.wrap(text, _WIDTH, initial_indent="    ", subsequent_indent="    ")
 
 

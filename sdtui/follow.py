@@ -153,7 +153,11 @@ class Narrator:
         left = progress.total - progress.done
         unit = progress.unit if left > 1 else progress.unit.replace("processes", "process").replace("cells", "cell")
         self.say(f"{left} {unit} to run{budget}{takes}, in this order:")
-        for line in _order([self.record.cells[each.cell].spec.slot for each in event.queue]):
+        cells = [self.record.cells[each.cell] for each in event.queue]
+        if self.record.is_tuned:  # who is measured in a later rung is not known
+            rung = min(self.record.due(cell)[0] for cell in cells)
+            cells = [cell for cell in cells if self.record.due(cell)[0] == rung]
+        for line in _order([cell.spec.slot for cell in cells]):
             self.say(line)
 
     def _tell_rung(self, event: RungFinished) -> None:

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdtui import runs, settings
+from sdtui import mode_calls, runs, settings
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import Catalog, load_catalog
-from sdtui.catalog.plans import resolve_plan
+from sdtui.catalog.plans import resolve_plan, with_plan
 from sdtui.model.cell import Cell
 from sdtui.model.errors import UserError, nearest
 from sdtui.script_text import write
 
 
-def script_of(name: str, run_name: str | None, scale: str, device: str, runs_dir: Path) -> str:
+def script_of(
+    name: str, run_name: str | None, scale: str, device: str, runs_dir: Path, plan_file: str | None = None
+) -> str:
     """Returns the script of the cell that a person named.
 
     Args:
@@ -27,16 +29,17 @@ def script_of(name: str, run_name: str | None, scale: str, device: str, runs_dir
         scale: Of a cell of no run.
         device: Of a cell of no run.
         runs_dir: Where runs live.
+        plan_file: Whose modes and pipelines a cell of no run may be of.
 
     Raises:
-        UserError: There is no such cell.
+        UserError: There is no such cell, or its pipeline cannot take its mode there.
     """
-    catalog = load_catalog(settings.config_dir())
     wanted = _Name.parse(name)
     if run_name is not None:
-        return _of_run(wanted, runs.find(runs_dir, run_name), catalog)
+        return _of_run(wanted, runs.find(runs_dir, run_name))
+    catalog = with_plan(load_catalog(settings.config_dir()), plan_file)
     if wanted.digest is None:
-        return write(_from_catalog(wanted, scale, device, catalog), device)
+        return _script(_from_catalog(wanted, scale, device, catalog), device)
     made = ""
     try:
         cell = _from_catalog(wanted, scale, device, catalog)
@@ -44,11 +47,11 @@ def script_of(name: str, run_name: str | None, scale: str, device: str, runs_dir
         made = str(error)
     else:
         if cell.id == name:
-            return write(cell, device)
+            return _script(cell, device)
         made = f"cell '{name}': the catalog makes {cell.id} of it"
     for listed in reversed(runs.list_runs(runs_dir)):
         if name in runs.read(listed.path).cells:
-            return _of_run(wanted, listed.path, catalog)
+            return _of_run(wanted, listed.path)
     raise UserError(f"{made}, and no run in {runs_dir} has it")
 
 
@@ -123,12 +126,25 @@ def _from_catalog(wanted: _Name, scale: str, device: str, catalog: Catalog) -> C
     return expand(resolve_plan(catalog, None, overrides, gpu_available=True), catalog)[0]
 
 
-def _of_run(wanted: _Name, folder: Path, catalog: Catalog) -> str:
+def _of_run(wanted: _Name, folder: Path) -> str:
+    catalog = load_catalog()  # its plan holds what it measures of a person's own
     plan = resolve_plan(catalog, str(folder / runs.PLAN), {}, gpu_available=True)
     cells = expand(plan, catalog)
     found = [cell for cell in cells if wanted.fits(cell)]
     if len(found) == 1:
-        return write(found[0], plan.device)
+        return _script(found[0], plan.device)
     names = ", ".join(cell.id for cell in found or cells)
     problem = "is ambiguous" if found else "is not in its plan"
     raise UserError(f"run {folder.name}: cell '{wanted.text}' {problem}; choose from: {names}")
+
+
+def _script(cell: Cell, device: str) -> str:
+    taken = [*mode_calls.of_process(cell.mode)]
+    for stage in cell.stages:
+        taken += mode_calls.of_stage(cell.mode, stage, "pipe")
+    for calls in taken:
+        lacks_gpu = calls.needs_gpu and device == "cpu"
+        if lacks_gpu or (calls.refusal and not calls.optional):
+            reason = f"{calls.option} needs a GPU" if lacks_gpu else f"{calls.option}: {calls.refusal}"
+            raise UserError(f"cell '{cell.id}' ends as unsupported, and no script does it: {reason}")
+    return write(cell, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pprint
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from sdtui import mode_calls
@@ -74,7 +75,7 @@ class _Needs:
             imports |= found
             self.definitions += ["", "", code]
         future = "from __future__ import annotations"
-        self.imports = [future, "", *sorted(imports - {future}, key=lambda line: (line.split()[1], line))]
+        self.imports = [future, "", *_joined(imports - {future})]
         if device == "cpu":  # as the worker has it, and before torch reads it
             self.imports[1:1] = ["", "import os", "", 'os.environ.setdefault("OMP_WAIT_POLICY", "passive")']
 
@@ -89,6 +90,16 @@ def _parts(path: Path) -> tuple[set[str], str]:
     assert begin is not None
     imports = {each for each in _IMPORT.findall(begin.group()) if not each.startswith("from sdtui")}
     return imports, code[begin.end() :].strip()
+
+
+def _joined(imports: Iterable[str]) -> list[str]:
+    """Sorts import statements, those from one module joined."""
+    names: dict[str, set[str]] = {}
+    for line in imports:
+        what, _, imported = line.partition(" import ")
+        names.setdefault(what, set()).update(name.strip() for name in imported.strip("()").split(",") if name.strip())
+    joined = (f"{what} import {', '.join(sorted(found))}" if found else what for what, found in names.items())
+    return sorted(joined, key=lambda line: (line.split()[1], line))
 
 
 def _taken(cell: Cell, stage: Stage) -> list[OptionCalls]:

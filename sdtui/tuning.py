@@ -32,7 +32,8 @@ class Candidate:
         measured: Its processes that ended ok, where the last sitting measures.
         refusal: Why it cannot be the fastest, whatever its speed; empty where it can.
         why_out: Why it dropped out as one of the slower half; empty where it did not.
-        was_tried: Whether a process of it has ended there, well or not, but by a cancellation.
+        was_tried: Whether a process of it has ended there, well or not, but by a cancellation or for want of what the
+            mode needs.
     """
 
     record: CellRecord
@@ -175,7 +176,7 @@ def _candidate(run: RunRecord, record: CellRecord) -> Candidate:
     elsewhere = {each.process for each in run.measured_elsewhere(record)}
     ended = [each for each in record.processes if each.finished and each.process not in elsewhere]
     ok = tuple(each for each in ended if _status(each) == "ok")
-    was_tried = any(_status(each) != "cancelled" for each in ended)
+    was_tried = any(_status(each) not in ("cancelled", "unsupported") for each in ended)
     closed = run.why_closed(record)
     found = Candidate(record, ok, why_out="" if closed == ALONE else closed, was_tried=was_tried)
     refusal = _unmeasured(run, record, ended) or (_unchecked(run, record, ok) if found.loops else TOO_FEW_STEPS)

@@ -282,12 +282,26 @@ def _check_vram_limit(asked: PartialPlan) -> None:
         )
 
 
+def with_plan(catalog: Catalog, source: str | None) -> Catalog:
+    """Returns the catalog with the modes and pipelines of a plan file added; as it is without one.
+
+    Raises:
+        UserError: The file, or something in it, is wrong.
+    """
+    if source is None:
+        return catalog
+    table = read_plan(Path(source))
+    return catalog.with_own(table.mode, table.pipeline, source, Path(source).parent)
+
+
 def _check_tuning(asked: PartialPlan) -> None:
     """Refuses to look for the fastest mode where nothing could be told of any."""
     if not asked.values.get("tune"):
         return
     if BASE not in asked.values["modes"]:
         raise UserError(f"{asked.origins['modes']}: tuning needs the mode '{BASE}', which outputs are held against")
+    if len(asked.values["modes"]) == 1:
+        raise UserError(f"{asked.origins['modes']}: tuning holds modes against each other; name one beside '{BASE}'")
     if asked.values["calls"] < 2:
         raise UserError(f"{asked.origins['calls']}: tuning needs 2 calls at least: the first compiles and warms up")
 

@@ -10,6 +10,10 @@ import typer
 from sdtui.cli.application import Command, RunsDir, app, narrate, width
 from sdtui.model.errors import UserError
 
+PlanFile = Annotated[
+    str | None, typer.Option("--plan", metavar="F", help="Know the modes and pipelines of this plan file, too.")
+]
+
 
 @app.command(cls=Command)
 def catalog(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
@@ -39,30 +43,39 @@ def explain(
     pipeline: Annotated[
         str | None, typer.Option("--pipeline", metavar="P", help="Apply it to this one; else to all of the catalog.")
     ] = None,
+    plan: PlanFile = None,
 ) -> None:
     """Says what a mode does to a pipeline, option by option, with the calls that do it."""
     from sdtui import settings
     from sdtui.catalog.load import load_catalog
+    from sdtui.catalog.plans import with_plan
     from sdtui.explanation import explain as explained
 
-    typer.echo(explained(mode, pipeline, load_catalog(settings.config_dir())))
+    typer.echo(explained(mode, pipeline, with_plan(load_catalog(settings.config_dir()), plan)))
 
 
 @app.command(cls=Command)
 def script(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="A cell's id, or pipeline.mode.b1.")],
     run_name: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Take the cell from this run.")] = None,
-    scale: Annotated[str, typer.Option("--scale", metavar="full|tiny", help="Say it for a cell of no run.")] = "full",
+    scale: Annotated[
+        str | None, typer.Option("--scale", metavar="full|tiny", help="Say it for a cell of no run; else full.")
+    ] = None,
     device: Annotated[
-        str, typer.Option("--device", metavar="cuda:0|cpu", help="Say it for a cell of no run.")
-    ] = "cuda:0",
+        str | None, typer.Option("--device", metavar="cuda:0|cpu", help="Say it for a cell of no run; else cuda:0.")
+    ] = None,
+    plan: PlanFile = None,
     runs_dir: RunsDir = None,
 ) -> None:
     """Prints the bare diffusers script that does what a cell does."""
     from sdtui import settings
     from sdtui.script import script_of
 
-    typer.echo(script_of(cell, run_name, scale, device, settings.runs_dir(runs_dir)), nl=False)
+    for flag, value in (("--scale", scale), ("--device", device), ("--plan", plan)):
+        if run_name is not None and value is not None:
+            raise UserError(f"{flag}: a run's cell has what the run has; leave it out")
+    where = settings.runs_dir(runs_dir)
+    typer.echo(script_of(cell, run_name, scale or "full", device or "cuda:0", where, plan), nl=False)
 
 
 @app.command(cls=Command)

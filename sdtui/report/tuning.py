@@ -91,8 +91,8 @@ class Outcome:
     def _why_none(self) -> str:
         if not self.standing.tried:
             return "none was measured"
-        if self.standing.ranked:
-            return f"nothing but {self.standing.ranked[0].mode} was measured"
+        if len(self.standing.tried) == 1:
+            return f"nothing but {self.standing.tried[0].mode} was measured"
         if any(each.refusal == TOO_FEW_STEPS for each in self.standing.refused):
             return "too few steps were timed to compare the modes; ask for more --calls or --steps"
         if not any(each.loops for each in self.standing.refused):
@@ -146,8 +146,9 @@ def _how_sure(processes: Mapping[str, int]) -> str:
         return "measured in one process; intervals are of 95 % and do not hold what processes differ by"
     if not alone:
         return f"measured in {first} processes; intervals are of 95 % and hold what those differ by"
-    of_one = f"{' and '.join(alone)} in one, of which the ratio is"
-    return f"measured in {first} processes, {of_one}; intervals are of 95 % and hold what several processes differ by"
+    names = " and ".join(alone)
+    intervals = f"intervals are of 95 % and hold what those differ by, but not those of ratios to {names}"
+    return f"measured in {first} processes, {names} in one; {intervals}"
 
 
 def _between(interval: Interval | None) -> str:

@@ -31,7 +31,7 @@ NO_BUDGET = "none"
 
 
 def prepare(plan_file: Path, retry: frozenset[Status] = frozenset(), budget: str | None = None) -> Sitting:
-    """Reads a run's plan and looks at the machine.
+    """Reads a run's plan, which holds what it measures of a person's own, and looks at the machine.
 
     Args:
         plan_file: Of the run.
@@ -41,8 +41,7 @@ def prepare(plan_file: Path, retry: frozenset[Status] = frozenset(), budget: str
     Raises:
         UserError: The plan, its device or an environment is wrong.
     """
-    catalog = load_catalog(settings.config_dir())
-    plan = resolve_plan(catalog, str(plan_file), {}, gpu_available=True)
+    plan = resolve_plan(load_catalog(), str(plan_file), {}, gpu_available=True)
     if budget is not None:
         plan = replace(plan, budget=None if budget == NO_BUDGET else parse_span(budget))
     return prepare_plan(plan, retry)
@@ -55,7 +54,7 @@ def prepare_plan(plan: Plan, retry: frozenset[Status] = frozenset()) -> Sitting:
         UserError: The device is not there or has less memory than the limit, an environment does not work, no cell
             comes of the plan, or a file of what was measured of the device before is damaged.
     """
-    catalog = load_catalog(settings.config_dir())
+    catalog = load_catalog()
     cells = expand(plan, catalog)
     _refuse_folders_without_weights(cells)
     device = resolve_device(plan.device, os.environ)

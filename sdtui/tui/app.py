@@ -65,6 +65,7 @@ class Opening:
         replay_speed: Plays that run as if live, so many times faster; ``None`` opens it as it is.
         settings: What the person set.
         images: Draws them by a protocol of the terminal's; ``None`` has characters do it.
+        problem: Why what is the person's own is not in the catalog; empty where it is.
     """
 
     runs_dir: Path
@@ -74,6 +75,7 @@ class Opening:
     replay_speed: float | None = None
     settings: Settings = field(default_factory=settings.load)
     images: ImageWidget | None = None
+    problem: str = ""
 
 
 class Dashboard(StyledApp):
@@ -129,6 +131,9 @@ class Dashboard(StyledApp):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         for problem in self.theme_problems:
             self.notify(problem, title="theme", severity="warning", timeout=15, markup=False)
+        if self.opening.problem:
+            title = "without modes and pipelines of your own"
+            self.notify(self.opening.problem, title=title, severity="warning", timeout=15, markup=False)
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:

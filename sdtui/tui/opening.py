@@ -33,7 +33,7 @@ def open_dashboard(runs_dir: Path | None, mouse: bool = True) -> int:
 
 
 def attach(name: str | None, runs_dir: Path | None, mouse: bool) -> int:
-    """Opens the dashboard on a run; as `open_dashboard`.
+    """Opens the dashboard on a run; as `open_dashboard`, but also where a mode or pipeline of the person's is wrong.
 
     Args:
         name: Of the run; ``None`` is the latest that goes on, or where none does the latest.
@@ -49,7 +49,7 @@ def attach(name: str | None, runs_dir: Path | None, mouse: bool) -> int:
 
 
 def replay(name: str, speed: float, runs_dir: Path | None, mouse: bool) -> int:
-    """Opens the dashboard on a run that is played as if it were live; as `open_dashboard`.
+    """Opens the dashboard on a run that is played as if it were live; as `attach`.
 
     Args:
         name: Of the run.
@@ -97,9 +97,15 @@ def _make(where: Path, chosen: settings.Settings, run: Path | None, replay_speed
     from sdtui.tui.app import Dashboard, Opening
     from sdtui.tui.protocols import image_widget
 
-    catalog = load_catalog(settings.config_dir())
+    problem = ""
+    try:
+        catalog = load_catalog(settings.config_dir())
+    except UserError as error:
+        if run is None:
+            raise
+        catalog, problem = load_catalog(), str(error)
     images = image_widget(chosen, os.environ)
-    return Dashboard(Opening(where, catalog, gpu_available(os.environ), run, replay_speed, chosen, images))
+    return Dashboard(Opening(where, catalog, gpu_available(os.environ), run, replay_speed, chosen, images, problem))
 
 
 def _say_what_goes_on(app: Dashboard, where: str) -> None:

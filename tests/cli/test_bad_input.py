@@ -246,6 +246,12 @@ OF_RUNS = [
     Case("report last -o file/r.md", "-o file/r.md: no folder 'file'"),
     Case("report last -o folder", "-o folder: Is a directory"),
     Case("report last -o .", "-o .: Is a directory"),
+    Case(
+        "tune sd-txt2img --mode no-compile --scale tiny --device cpu",
+        "--mode: tuning holds modes against each other; name one beside 'no-compile'",
+    ),
+    Case("script sd-txt2img --run last --device cpu", "--device: a run's cell has what the run has; leave it out"),
+    Case("modes explain fast --plan none.toml", "none.toml: no such file"),
     Case("modes explain fsat", "MODE: unknown name 'fsat'; did you mean 'fast'?"),
     Case("modes explain fast --pipeline iff", "--pipeline: unknown name 'iff'; did you mean 'if'?"),
     Case(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from commands import CELLS, ONE, RECORDED, TINY, Said, Shell, Terminal, until
 
-from sdtui import headless, locks, runs, starting
+from sdtui import headless, locks, runs, settings, starting
 from sdtui.model.events import RunFinished
 
 TWO = (*CELLS, "--batch-size", "1,2")
@@ -155,7 +155,10 @@ def test_an_interrupt_cancels_the_run_which_can_be_resumed(shell: Shell) -> None
     assert "  cancelled in warm-up, call 1  " in shown
     assert shell.call("watch", "last").status == 1
     shell.play("ok")
-    assert shell.run("resume", "last").status == 0
+    own = settings.config_dir() / "modes"
+    own.mkdir(parents=True)
+    (own / "half-written.toml").write_text('extends = "fst"\n')
+    assert shell.run("resume", "last").status == 0, "the run has its plan, and a mode of another is not its business"
     before = (shell.folder() / runs.JOURNAL).read_bytes()
     assert shell.run("resume", "last") == Said(0, "", f"run {shell.folder().name}: nothing left to run; it is ok\n")
     assert (shell.folder() / runs.JOURNAL).read_bytes() == before, "no new sitting"

@@ -91,6 +91,14 @@ def test_modes_explain_knows_a_mode_of_ones_own(sdtui: Command) -> None:
     assert "the cell ends as unsupported in if stage I, if stage II: it has no VAE" in said.out
 
 
+def test_modes_explain_knows_a_mode_of_a_plan_file(sdtui: Command, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text('modes = ["mine"]\n[mode.mine]\nextends = "bf16"\ntf32 = true\n')
+    said = sdtui("modes", "explain", "mine", "--plan", str(plan))
+    assert said.status == 0
+    assert said.out.index("tf32 = true") < said.out.index('dtype = "bfloat16"')
+
+
 def test_version(sdtui: Command) -> None:
     assert re.fullmatch(r"sdtui \d+\.\d+\.\d+\S*\n", sdtui("--version").out)
 

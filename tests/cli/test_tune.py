@@ -64,7 +64,7 @@ def test_where_no_mode_was_measured_none_is_named(shell: Shell) -> None:
     shell.play("unsupported")
     said = shell.run(*FAKE, "--save", "best")
     assert (said.status, said.out) == (1, "")
-    assert "no mode can be named: none was measured to its end\n" in said.err
+    assert "no mode can be named: none was measured\n" in said.err
     assert "| unsupported: no such attention here |" in said.err
     assert not (settings.config_dir() / "modes").exists()
 
@@ -160,16 +160,29 @@ def test_an_environment_that_is_not_registered(sdtui: Command) -> None:
     assert said.err.startswith("sdtui: --env: 'nightly' is not registered under [environments]")
 
 
-def test_what_was_cancelled_is_not_kept(shell: Shell) -> None:
+def interrupted_after_no_compile(shell: Shell, *arguments: str) -> Said:
+    """Interrupts a search in its second cell."""
     shell.play("hang-beside")
-    process = shell.start(*FAKE, "--save", "best")
+    process = shell.start(*FAKE, *arguments)
     shell.await_step()
     folder = shell.folder()
     until(lambda: [e for e in runs.read(folder).cells.values() if e.spec.slot.mode == "bf16" and e.steps], "no step")
     process.send_signal(signal.SIGINT)
-    said = shell.ended(process)
+    return shell.ended(process)
+
+
+def test_what_was_cancelled_is_not_kept(shell: Shell) -> None:
+    said = interrupted_after_no_compile(shell, "--save", "best")
     assert said.status == 130
     assert "no mode is kept as 'best': the run was cancelled\n" in said.err
     assert "no mode can be named: nothing but no-compile was measured\n" in said.err
     assert said.out == ""
     assert not (settings.config_dir() / "modes").exists()
+
+
+def test_what_is_left_of_a_rung_is_said_when_it_is_resumed(shell: Shell) -> None:
+    interrupted_after_no_compile(shell)
+    shell.play("ok")
+    heading, order = shell.run("resume", "last").err.splitlines()[1:3]
+    assert heading.startswith("1 cell in rung 1 of 3 to run, ")
+    assert order.strip() == "batch size 1: sd-txt2img (bf16)", "no-compile comes in a later rung, if at all"

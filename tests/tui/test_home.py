@@ -9,7 +9,8 @@ from moments import read_view, view_at
 
 from sdtui import settings
 from sdtui.catalog.load import load_catalog
-from sdtui.tui import bridge
+from sdtui.model.errors import UserError
+from sdtui.tui import bridge, opening
 from sdtui.tui.app import Dashboard, Opening
 from sdtui.tui.messages import ResultsFound
 from sdtui.tui.screens.home import Home
@@ -33,6 +34,21 @@ async def test_a_recorded_run_fills_the_matrix(dashboard: Dashboard) -> None:
 
         assert [square.kind for square in txt2img.squares] == ["ok", "ok"]
         assert txt2img.squares[1].note == "4.27× ⚑"
+
+
+async def test_a_run_can_be_attached_to_where_a_mode_of_ones_own_is_wrong(tmp_path: Path) -> None:
+    own = settings.config_dir() / "modes"
+    own.mkdir(parents=True)
+    (own / "half-written.toml").write_text('extends = "fst"\n')
+    with pytest.raises(UserError, match="unknown name 'fst'"):
+        opening._make(tmp_path, settings.load(), None, None)
+    app = opening._make(tmp_path, settings.load(), RECORDED, None)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        while app.run_view is None:
+            await pilot.pause()
+        (told,) = app._notifications
+        assert told.title == "without modes and pipelines of your own"
+        assert told.message == f"{own / 'half-written.toml'}: extends: unknown name 'fst'; did you mean 'fast'?"
 
 
 def test_figures_of_earlier_runs_are_read_without_their_samples() -> None:

@@ -120,7 +120,7 @@ def test_the_verdict_says_of_how_many_processes_it_is() -> None:
         run.measure(mode, ms)
     assert sure_of(run).startswith("measured in one process; ")
     run.measure("a", 20, process=2)
-    assert sure_of(run).startswith("measured in 2 processes, no-compile in one, of which the ratio is; ")
+    assert sure_of(run).startswith("measured in 2 processes, no-compile in one; intervals are of 95 %")
     run.measure("no-compile", 40, process=2)
     assert sure_of(run).startswith("measured in 2 processes; ")
 
@@ -265,7 +265,7 @@ def test_a_ratio_is_of_the_processes_that_both_have() -> None:
 
 
 def test_a_mode_beside_which_none_was_tried_is_not_the_fastest() -> None:
-    run = Tuned("no-compile", "a")
+    run = Tuned("no-compile", "a", "b")
     run.measure("no-compile", 10)
     (standing,) = standings(run.record)
     assert standing.fastest is None
@@ -273,6 +273,9 @@ def test_a_mode_beside_which_none_was_tried_is_not_the_fastest() -> None:
     assert ended is not None
     assert ended.best == (), "nor does it lead, in the dashboard"
     run.measure("a", 10, status="unsupported", distance=None)
+    (standing,) = standings(run.record)
+    assert standing.fastest is None, "it was not to be had here"
+    run.measure("b", 10, status="failed", distance=None)
     (standing,) = standings(run.record)
     assert standing.fastest is not None
 

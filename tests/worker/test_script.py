@@ -173,6 +173,7 @@ def test_script_of_fast_is_whole_and_defines_nothing_twice(pipeline):
     made = [node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))]
     made += [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets
              if isinstance(target, ast.Name) and not target.id.startswith(("pipe", "images"))]  # fmt: skip
+    made += [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert len(made) == len(set(made))
     assert {"StepGraphs", "CudaGraphs", "Conditioning"} <= set(made)
 
@@ -282,8 +283,8 @@ def titled(text):
     return re.match(r'"""(\S+)\n', text)[1]
 
 
-def named(name, tmp_path, run=None, scale="full", device="cuda:0"):
-    return script.script_of(name, run, scale, device, tmp_path)
+def named(name, tmp_path, run=None, scale="full", device="cuda:0", plan=None):
+    return script.script_of(name, run, scale, device, tmp_path, plan)
 
 
 @pytest.mark.parametrize(
@@ -306,6 +307,25 @@ def test_scale_and_device_are_those_asked_for(tmp_path):
     text = named("sd-txt2img", tmp_path, scale="tiny", device="cpu")
     assert titled(text) == cell_of(calls=3, steps=None).id
     assert 'DEVICE = "cpu"' in text
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "reason"),
+    [
+        ("if.compile-channels-last", "cuda:0", "fuse_qkv: unet has added projections of keys and values, which"),
+        ("sd-txt2img.fast", "cpu", "step_graphs needs a GPU"),
+    ],
+)
+def test_a_cell_that_ends_as_unsupported_has_no_script(tmp_path, name, device, reason):
+    with pytest.raises(UserError, match=rf"ends as unsupported, and no script does it: {reason}"):
+        named(name, tmp_path, device=device)
+
+
+def test_a_cell_may_be_of_a_mode_of_a_plan_file(tmp_path):
+    (tmp_path / "plan.toml").write_text(MINE.format(device="cpu"))
+    text = named("sd-txt2img.mine", tmp_path, plan=str(tmp_path / "plan.toml"))
+    assert titled(text).startswith("sd-txt2img.mine.current.b1-")
+    assert "pipe.vae.enable_slicing()" in text
 
 
 def test_an_id_of_the_catalog_needs_no_run(tmp_path):
