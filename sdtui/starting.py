@@ -13,7 +13,7 @@ from typing import Any
 from sdtui import environments, runs, settings
 from sdtui.catalog.candidates import RUNGS, Candidates, candidates
 from sdtui.catalog.expand import default_dtype
-from sdtui.catalog.load import load_catalog
+from sdtui.catalog.load import Catalog, load_catalog
 from sdtui.catalog.plan_toml import plan_to_toml
 from sdtui.catalog.plans import FLAGS, origin, read_flags, resolve_plan
 from sdtui.check import BASE
@@ -78,10 +78,11 @@ def tuning(
     for key, values in flags.items():
         if len(values) > 1:
             raise UserError(f"{FLAGS[key]}: the fastest mode is looked for at one of them; name one")
+    if source is None:
+        _check_pipeline(pipeline, catalog)  # before a GPU is missed
     plan = resolve_plan(catalog, source, options, gpu_available(os.environ))
     catalog = catalog.with_own(plan.mode_definitions, plan.pipeline_definitions, source or "plan", Path())
-    if pipeline not in catalog.pipelines:
-        raise UserError(f"pipeline '{pipeline}': unknown; {nearest(pipeline, catalog.pipelines)}")
+    _check_pipeline(pipeline, catalog)
     asked = {**{key: getattr(plan, key)[:1] for key in lists}, **flags}
     with _blaming(source, overrides):
         (environment,) = environments.resolve(asked["environments"], settings.load())
@@ -96,6 +97,11 @@ def tuning(
         (batch_size,) = asked["batch_sizes"]
         wanted["slots"] = [str(Slot(pipeline, mode, environment.name, batch_size)) for mode in found.modes]
     return wanted, found.left_out
+
+
+def _check_pipeline(name: str, catalog: Catalog) -> None:
+    if name not in catalog.pipelines:
+        raise UserError(f"pipeline '{name}': unknown; {nearest(name, catalog.pipelines)}")
 
 
 def prepare_resume(folder: Path, retry: str | None, force: bool, budget: str | None = None) -> list[str] | None:

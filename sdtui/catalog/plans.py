@@ -105,6 +105,18 @@ def resolve_plan(catalog: Catalog, source: str | None, overrides: Mapping[str, A
     return plan
 
 
+def with_plan(catalog: Catalog, source: str | None) -> Catalog:
+    """Returns the catalog with the modes and pipelines of a plan file added; as it is without one.
+
+    Raises:
+        UserError: The file, or something in it, is wrong.
+    """
+    if source is None:
+        return catalog
+    table = read_plan(Path(source))
+    return catalog.with_own(table.mode, table.pipeline, source, Path(source).parent)
+
+
 def number(text: str | None) -> int | float | str | None:
     """Returns what a person wrote for a flag as a number; a plan's checks refuse what is none."""
     if text is None or re.fullmatch(r"[+-]?\d+", text):
@@ -280,18 +292,6 @@ def _check_vram_limit(asked: PartialPlan) -> None:
         raise UserError(
             f"{asked.origins['vram_limit']}: limits torch's allocator on a GPU, and the device is cpu; leave it out"
         )
-
-
-def with_plan(catalog: Catalog, source: str | None) -> Catalog:
-    """Returns the catalog with the modes and pipelines of a plan file added; as it is without one.
-
-    Raises:
-        UserError: The file, or something in it, is wrong.
-    """
-    if source is None:
-        return catalog
-    table = read_plan(Path(source))
-    return catalog.with_own(table.mode, table.pipeline, source, Path(source).parent)
 
 
 def _check_tuning(asked: PartialPlan) -> None:

@@ -21,6 +21,6 @@ def why_not_precomputed(name: str, class_name: str, config: Mapping[str, Any]) -
         return f"{name} is no UNet or ControlNet that precompute knows"
     if config.get("addition_embed_type") == "image_hint":
         return f"{name} joins an image to its latents, whose size precompute changes"
-    if any(block.startswith("K") for block in config.get("down_block_types", ())):
+    if any(block.startswith("K") for block in config.get("down_block_types") or ()):
         return f"{name} has blocks that add the timestep otherwise than precompute knows"
     return ""

@@ -146,6 +146,8 @@ def test_a_mistake(sdtui: Command, arguments: str, expected: str) -> None:
 def test_a_name_that_is_wrong_is_told_before_a_gpu_that_is_missing(sdtui: Command) -> None:
     expected = "--mode: unknown name 'compil'; did you mean 'compile'?"
     assert sdtui("tune", "sd-txt2img", "--mode", "compil") == Said(2, "", f"sdtui: {expected}\n")
+    expected = "pipeline 'sd-txt2im': unknown; did you mean 'sd-txt2img'?"
+    assert sdtui("tune", "sd-txt2im") == Said(2, "", f"sdtui: {expected}\n")
 
 
 def test_a_plan_that_tunes_needs_no_compile(sdtui: Command, here: Path) -> None:
