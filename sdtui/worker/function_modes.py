@@ -24,9 +24,10 @@ class Draw:
 
 
 class Made(TorchFunctionMode):
-    """Knows the tensors that are made while it is on, and refuses what is made of others.
+    """Knows the tensors that are made while it is on, and refuses what is made of others on the device.
 
-    What torch.compile traces is left alone: it is off while denoisers compute.
+    What the host has, such as timesteps, is a part of what is captured. It is off while denoisers compute, and so leaves
+    alone what torch.compile traces.
     """
 
     def __init__(self) -> None:
@@ -50,7 +51,7 @@ class Made(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         if _tensors(result):
             for tensor in _tensors((args, kwargs)):
-                if tensor not in self and not is_scalar(tensor):
+                if tensor.device.type != "cpu" and tensor not in self:
                     raise RuntimeError(
                         f"between its denoisers and its scheduler's step a loop reads a tensor of shape "
                         f"{tuple(tensor.shape)} that they are not given, which step_graphs cannot follow"
@@ -89,11 +90,6 @@ class Drawing(TorchFunctionMode):
         number = None if generator is None else self._generators.index(generator)
         self.draws.append(Draw(into, args, keywords, number))
         return into
-
-
-def is_scalar(tensor: torch.Tensor) -> bool:
-    """Says whether a tensor is a number of the host's, as timesteps and the scheduler's coefficients are."""
-    return tensor.device.type == "cpu" and not tensor.dim()
 
 
 def _tensors(what: Any) -> list[torch.Tensor]:

@@ -3,9 +3,9 @@
 The pipeline's own loop goes on running, and its own code is what is captured: from the first denoiser that a step calls
 to the end of its scheduler's step, with the guidance in between. What a step reads from outside (latents, embeddings,
 masks, a ControlNet's image, noise) is copied into tensors that stay where they are; what it computes with on the host
-(timesteps, the coefficients of the scheduler, guidance) is part of the graph. Other tensors that the loop itself reads
-between the two cannot be followed, and are refused. Calls that differ in nothing but tensors, images, texts and
-generators replay the same graphs; a call with other arguments is captured anew, and so is one after a call that was
+(timesteps, the coefficients of the scheduler, guidance) is part of the graph. Other tensors of the device that the loop
+itself reads between the two cannot be followed, and are refused. Calls that differ in nothing but tensors, images, texts
+and generators replay the same graphs; a call with other arguments is captured anew, and so is one after a call that was
 interrupted.
 
 In a replay the denoisers return what they returned in the capture, which is stale: only what the scheduler's step
@@ -26,7 +26,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from sdtui.worker.conditioning import Conditioning
-from sdtui.worker.function_modes import Draw, Drawing, Made, draw_anew, is_scalar
+from sdtui.worker.function_modes import Draw, Drawing, Made, draw_anew
 from sdtui.worker.graphs import Graph
 
 State = Literal["warm-up", "capture", "replay"]
@@ -167,6 +167,7 @@ class StepGraphs:
         @functools.wraps(forward)
         def denoise(*args: Any, **kwargs: Any) -> Any:
             place, self._calls = self._calls, self._calls + 1
+            self._made.off()
             args, kwargs = self._off_the_host((args, kwargs))
             if conditioning and self._places.setdefault(forward, place) != place:
                 raise RuntimeError("precompute gives a denoiser one prompt, and a step calls this one more than once")
@@ -176,7 +177,6 @@ class StepGraphs:
                 if conditioning and not self._number:
                     conditioning.prepare(torch.stack(self._times), args, kwargs)
                 return step.returned[place]
-            self._made.off()
             fed_args, fed_kwargs = self._with_timesteps(self._enter(place, (args, kwargs)))
             if conditioning:
                 self._condition(conditioning, fed_args, fed_kwargs)
@@ -229,11 +229,11 @@ class StepGraphs:
     def _with_timesteps(self, arguments: Any) -> Any:
         """Puts a timestep, which the pipeline has on the host, where the denoisers compute; graphs hold it."""
         leaves = [leaf for leaf in pytree.tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
-        device = next(leaf.device for leaf in leaves if not is_scalar(leaf))
+        device = next(leaf.device for leaf in leaves if not _is_scalar(leaf))
         if self._state == "warm-up" and self._calls == 1:
-            self._times += [self._on_the_device(leaf, device) for leaf in leaves if is_scalar(leaf)]
+            self._times += [self._on_the_device(leaf, device) for leaf in leaves if _is_scalar(leaf)]
         return pytree.tree_map_only(
-            torch.Tensor, lambda leaf: self._on_the_device(leaf, device) if is_scalar(leaf) else leaf, arguments
+            torch.Tensor, lambda leaf: self._on_the_device(leaf, device) if _is_scalar(leaf) else leaf, arguments
         )
 
     # ------------------------------------------------------------------------------------------------- scheduler
@@ -289,7 +289,7 @@ class StepGraphs:
         leaves, spec = pytree.tree_flatten(arguments)
         read = {}
         for index, leaf in enumerate(leaves):
-            if isinstance(leaf, torch.Tensor) and leaf not in self._made and not is_scalar(leaf):
+            if isinstance(leaf, torch.Tensor) and leaf not in self._made and not _is_scalar(leaf):
                 leaves[index] = read[index] = self._to_be_read((step, place, index), leaf)
                 self._put(leaf, read[index])
         return pytree.tree_unflatten(leaves, spec), read
@@ -330,6 +330,11 @@ class StepGraphs:
         if key not in self._timesteps:
             self._timesteps[key] = timestep.to(device)
         return self._timesteps[key]
+
+
+def _is_scalar(tensor: torch.Tensor) -> bool:
+    """Says of a tensor among arguments whether it is a timestep, which the pipeline takes from the host."""
+    return tensor.device.type == "cpu" and not tensor.dim()
 
 
 def _plain(result: Any) -> Any:

@@ -318,23 +318,6 @@ def test_tensors_without_a_version_are_read_in_every_step():
         assert [pair.apart(seed, **changes)[0] for seed in (0, 1, 0)] == [0.0] * 3
 
 
-def test_what_a_loop_reads_beside_its_denoiser_and_scheduler_is_refused():
-    """As some pipelines read the latents of before the step, whose memory no replay knows."""
-    pair, outside = Pair(cell_of(steps=3), scheduler="DDIMScheduler"), torch.ones(2, 1, 1, 1)
-    forward = pair.pipe.unet.forward
-
-    def beside(*args, **kwargs):
-        (made,) = forward(*args, **kwargs)
-        return (made * outside,)
-
-    pair.pipe.unet.forward = beside
-    with pytest.raises(RuntimeError, match=r"reads a tensor of shape \(2, 1, 1, 1\) that they are not given"):
-        pair.apart()
-    assert _get_current_function_mode_stack() == []
-    pair.pipe.unet.forward = forward
-    assert pair.apart() == (0.0, 3)
-
-
 def test_the_call_after_one_that_was_interrupted_is_captured_anew():
     pair, interrupted = Pair(cell_of(steps=4)), [True]
 
@@ -386,30 +369,72 @@ class Drawn:
     outside = staticmethod(contextlib.nullcontext)
 
 
+def transformer_pipe(device):
+    kinds = {"num_layers": 1, "num_attention_heads": 4, "attention_head_dim": 8, "joint_attention_dim": 32}
+    sizes = {"sample_size": 32, "patch_size": 1, "in_channels": 4, "out_channels": 4}
+    torch.manual_seed(0)
+    net = diffusers.SD3Transformer2DModel(**kinds, **sizes, caption_projection_dim=32, pooled_projection_dim=64)
+    nothing = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "text_encoder_3"))
+    nothing |= dict.fromkeys(("tokenizer", "tokenizer_2", "tokenizer_3"))
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    pipe = diffusers.StableDiffusion3Pipeline(transformer=net.to(device), scheduler=scheduler, **nothing)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def given_to_transformer(device, seed=0):
+    torch.manual_seed(seed)
+    given = {f"{name}_embeds": torch.randn(1, 7, 32) for name in ("prompt", "negative_prompt")}
+    given |= {f"{name}_prompt_embeds": torch.randn(1, 64) for name in ("pooled", "negative_pooled")}
+    given["latents"] = torch.randn(1, 4, 32, 32)
+    given = {name: tensor.to(device) for name, tensor in given.items()}
+    return given | {"num_inference_steps": 3, "output_type": "latent", "height": 256, "width": 256}
+
+
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_timesteps_of_a_batch_are_where_the_denoiser_computes(device):
     """As transformers are given them. On ``meta``, a device like any but the host, shapes alone are computed."""
-    kinds = {"num_layers": 1, "num_attention_heads": 4, "attention_head_dim": 8, "joint_attention_dim": 32}
-    sizes = {"sample_size": 32, "patch_size": 1, "in_channels": 4, "out_channels": 4}
-    pipes = []
-    for _ in range(2):
-        torch.manual_seed(0)
-        net = diffusers.SD3Transformer2DModel(**kinds, **sizes, caption_projection_dim=32, pooled_projection_dim=64)
-        nothing = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "text_encoder_3"))
-        nothing |= dict.fromkeys(("tokenizer", "tokenizer_2", "tokenizer_3"))
-        scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
-        pipes.append(diffusers.StableDiffusion3Pipeline(transformer=net.to(device), scheduler=scheduler, **nothing))
-        pipes[-1].set_progress_bar_config(disable=True)
-    plain, pipe = pipes
+    plain, pipe = transformer_pipe(device), transformer_pipe(device)
     graphs = StepGraphs(pipe, ("transformer",), RecordedGraph if device == "cpu" else Drawn)
     for seed in (0, 1):
-        torch.manual_seed(seed)
-        given = {f"{name}_embeds": torch.randn(1, 7, 32) for name in ("prompt", "negative_prompt")}
-        given |= {f"{name}_prompt_embeds": torch.randn(1, 64) for name in ("pooled", "negative_pooled")}
-        given["latents"] = torch.randn(1, 4, 32, 32)
-        given = {name: tensor.to(device) for name, tensor in given.items()}
-        given |= {"num_inference_steps": 3, "output_type": "latent", "height": 256, "width": 256}
+        given = given_to_transformer(device, seed)
         made = graphs(**given).images
         assert made.shape == (1, 4, 32, 32)
         if device == "cpu":
             assert torch.equal(made, plain(**given).images)
+
+
+@pytest.mark.parametrize("beside", ["meta", "cpu"])
+def test_what_a_loop_reads_of_the_device_beside_its_denoiser_and_scheduler_is_refused(beside):
+    """As some read the latents of before the step, whose memory no replay knows; what the host has is captured."""
+    pipe = transformer_pipe("meta")
+    graphs = StepGraphs(pipe, ("transformer",), Drawn)
+    forward, outside = pipe.transformer.forward, torch.ones(2, device=beside)
+
+    def between(*args, **kwargs):
+        made = forward(*args, **kwargs)
+        assert (outside / 1000).device == outside.device
+        return made
+
+    pipe.transformer.forward = between
+    refusal = pytest.raises(RuntimeError, match=r"reads a tensor of shape \(2,\) that they are not given")
+    with refusal if beside == "meta" else contextlib.nullcontext():
+        graphs(**given_to_transformer("meta"))
+    assert _get_current_function_mode_stack() == []
+    pipe.transformer.forward = forward
+    assert graphs(**given_to_transformer("meta")).images.shape == (1, 4, 32, 32)
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_no_shipped_loop_is_refused_on_a_device(pipeline):
+    cell = cell_of(pipeline, steps=3)
+    earlier = {stage.name: torch.zeros(1, 3, stage.height, stage.width) for stage in cell.stages}
+    for number, stage in enumerate(cell.stages):
+        pipe = pipe_of(cell, number).to("meta")
+        pipe.set_progress_bar_config(disable=True)
+        applied = options.apply(PRECOMPUTED, stage, pipe, Drawn)
+        given = arguments(cell, stage, "cpu", torch.float32, earlier) | {"generator": None}
+        given |= {name: value.to("meta") for name, value in given.items() if name.endswith("_embeds")}
+        given["output_type"] = "latent" if hasattr(pipe, "vae") else "pt"
+        for _ in range(2):
+            assert applied.call(**given).images[0].is_meta
