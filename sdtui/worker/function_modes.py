@@ -26,8 +26,8 @@ class Draw:
 class Made(TorchFunctionMode):
     """Knows the tensors that are made while it is on, and refuses what is made of others on the device.
 
-    What the host has, such as timesteps, is a part of what is captured. It is off while denoisers compute, and so leaves
-    alone what torch.compile traces.
+    What the host has, such as timesteps, is a part of what is captured. It is off while denoisers compute, and so
+    leaves alone what torch.compile traces.
     """
 
     def __init__(self) -> None:

@@ -3,10 +3,10 @@
 The pipeline's own loop goes on running, and its own code is what is captured: from the first denoiser that a step calls
 to the end of its scheduler's step, with the guidance in between. What a step reads from outside (latents, embeddings,
 masks, a ControlNet's image, noise) is copied into tensors that stay where they are; what it computes with on the host
-(timesteps, the coefficients of the scheduler, guidance) is part of the graph. Other tensors of the device that the loop
-itself reads between the two cannot be followed, and are refused. Calls that differ in nothing but tensors, images, texts
-and generators replay the same graphs; a call with other arguments is captured anew, and so is one after a call that was
-interrupted.
+(timesteps, the coefficients of the scheduler, guidance) is part of the graph. Other tensors of the device that the
+loop itself reads between the two cannot be followed, and are refused. Calls that differ in nothing but tensors, images,
+texts and generators replay the same graphs; a call with other arguments is captured anew, and so is one after a call
+that was interrupted.
 
 In a replay the denoisers return what they returned in the capture, which is stale: only what the scheduler's step
 returns counts, and that is the graph's.
