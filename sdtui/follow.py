@@ -155,8 +155,8 @@ class Narrator:
         self.say(f"{left} {unit} to run{budget}{takes}, in this order:")
         cells = [self.record.cells[each.cell] for each in event.queue]
         if self.record.is_tuned:  # who is measured in a later rung is not known
-            rung = min(self.record.due(cell)[0] for cell in cells)
-            cells = [cell for cell in cells if self.record.due(cell)[0] == rung]
+            rung = min((self.record.due(cell)[:1] for cell in cells), default=())
+            cells = [cell for cell in cells if self.record.due(cell)[:1] == rung]
         for line in _order([cell.spec.slot for cell in cells]):
             self.say(line)
 

@@ -91,8 +91,8 @@ class Outcome:
     def _why_none(self) -> str:
         if not self.standing.tried:
             return "none was measured"
-        if len(self.standing.tried) == 1:
-            return f"nothing but {self.standing.tried[0].mode} was measured"
+        if self.standing.ranked:
+            return f"nothing but {self.standing.ranked[0].mode} was measured"
         if any(each.refusal == TOO_FEW_STEPS for each in self.standing.refused):
             return "too few steps were timed to compare the modes; ask for more --calls or --steps"
         if not any(each.loops for each in self.standing.refused):

@@ -7,34 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import HunyuanDiT2DModel, SanaTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel
+from diffusers import HunyuanDiT2DModel, SanaTransformer2DModel, UNet2DConditionModel
 from diffusers.models import attention_processor as processors
 from safetensors.torch import load_file
-from tiny_cells import CATALOG, Recorder, cell_of, pipe_of
+from tiny_cells import CATALOG, CONTROLNET, IF, SD, UPSCALER, Recorder, applied, cell_of, pipe_of, refused, relative_l2
 
 from sdtui import mode_calls
 from sdtui.model.cell import CompileOptions, Mode
 from sdtui.model.events import CallFinished, CellFinished, CellPhase, Step
 from sdtui.model.job import Job
 from sdtui.worker import measure, options
-from sdtui.worker.conditioning import Conditioning, Given
-
-SD, CONTROLNET, IF = ("sd-txt2img", 0), ("sd-controlnet", 0), ("if", 0)
-UPSCALER = ("if", 2)
-
-
-def applied(place, **wishes):
-    pipeline, stage = place
-    cell = cell_of(pipeline)
-    pipe = pipe_of(cell, stage)
-    options.apply(Mode("mine", "mine", **wishes), cell.stages[stage], pipe)
-    return pipe
-
-
-def refused(place, **wishes):
-    with pytest.raises(options.UnsupportedError) as caught:
-        applied(place, **wishes)
-    return str(caught.value)
 
 
 def processor_types(denoiser):
@@ -131,6 +113,14 @@ def test_a_denoiser_without_the_method_is_refused(wishes, reason):
         options.apply(Mode("mine", "mine", **wishes), stage, pipe)
 
 
+def test_a_denoiser_whose_own_method_finds_nothing_to_fuse_is_refused(monkeypatch):
+    def without_projections(self):
+        raise AttributeError("no to_k")
+
+    monkeypatch.setattr(UNet2DConditionModel, "fuse_qkv_projections", without_projections)
+    assert refused(SD, fuse_qkv=True) == "unet: UNet2DConditionModel.fuse_qkv_projections: no to_k"
+
+
 LINEAR = {
     "num_attention_heads": 2,
     "attention_head_dim": 16,
@@ -196,74 +186,6 @@ def test_vae_options():
 
 
 # ----------------------------------------------------------------------------------------------------- refusals
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torchao.*", "ignore::UserWarning")
-def test_int8_multiplies_linear_layers_in_int8_and_is_near(measured):
-    pytest.importorskip("torchao")
-    unet = applied(SD, quantization="int8").unet
-    attention = unet.down_blocks[0].attentions[0].transformer_blocks[0].attn1
-    assert "Int8" in type(attention.to_q.weight).__name__ + type(attention.to_q.weight.data).__name__
-    kept = [unet.time_embedding.linear_1, unet.down_blocks[0].resnets[0].time_emb_proj]
-    assert {type(layer.weight) for layer in kept} == {torch.nn.Parameter}
-    plain = applied(SD).unet
-    generator = torch.Generator().manual_seed(0)
-    latents, prompt = torch.randn(2, 4, 16, 16, generator=generator), torch.randn(2, 77, 32, generator=generator)
-    with torch.no_grad():
-        one, other = (each(latents, 500, encoder_hidden_states=prompt).sample for each in (plain, unet))
-    assert 1e-4 < relative_l2(other, one) < 0.05
-
-
-@pytest.mark.parametrize("fused", [False, True])
-@pytest.mark.parametrize(
-    ("place", "name"), [(SD, "unet"), (CONTROLNET, "controlnet"), (IF, "unet"), (UPSCALER, "unet")]
-)
-def test_what_is_computed_once_per_call_is_not_quantised(place, name, fused):
-    """Uncompiled, 45 such layers in int8 took a quarter of a call's loop: `if`, stage I, batch size 1, on an H200."""
-    denoiser = getattr(applied(place, fuse_qkv=fused, optional=("fuse_qkv",)), name)
-    chosen = options.quantization.quantized_layers(denoiser)
-    before = ("time_embedding", "class_embedding", "add_embedding", "encoder_hid_proj")
-    parts = [part for part in (getattr(denoiser, each, None) for each in before) if part is not None]
-    once = {module for part in parts for module in part.modules() if isinstance(module, torch.nn.Linear)}
-    Conditioning(denoiser, denoiser.forward)
-    given = {module.linear for module in denoiser.modules() if isinstance(module, Given)}
-    assert len(once) >= 2
-    assert given
-    assert chosen - given - once
-    assert not chosen & (given | once)
-
-
-def test_a_transformers_blocks_are_quantised_and_what_embeds_and_scales_is_not():
-    """What a block adds for the prompt sees what those before made of it, step by step."""
-    size = {"num_layers": 2, "num_attention_heads": 2, "attention_head_dim": 16}
-    dims = {"joint_attention_dim": 32, "caption_projection_dim": 32, "pooled_projection_dim": 32}
-    transformer = SD3Transformer2DModel(sample_size=16, in_channels=4, out_channels=4, **size, **dims)
-    chosen = options.quantization.quantized_layers(transformer)
-    names = {name for name, module in transformer.named_modules() if module in chosen}
-    blocks = {f"transformer_blocks.{number}" for number in (0, 1)}
-    assert {f"{block}.attn.add_k_proj" for block in blocks} <= names
-    assert {".".join(name.split(".")[:2]) for name in names} <= {*blocks, "proj_out"}
-    assert not [name for name in names if name.endswith("norm1.linear")], "they see a row per image"
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torchao.*", "ignore::UserWarning")
-@pytest.mark.parametrize("kind", ["fp8", "int8"])
-def test_quantizing_leaves_inductors_options_to_the_mode(kind):
-    """torchao's own choice has every kernel tuned: on an H200 a UNet was not compiled after nine minutes."""
-    torchao = pytest.importorskip("torchao.quantization")
-    linear = torch.nn.Linear(32, 32, dtype=torch.bfloat16)
-    config = torch._inductor.config
-    with config.patch(coordinate_descent_tuning=False, force_fuse_int_mm_with_mul=False):
-        before = config.save_config_portable()
-        with contextlib.suppress(AssertionError):  # fp8's, which sets options before this CPU refuses it
-            torchao.quantize_(linear, options.quantization._config(kind))
-        assert config.save_config_portable() == before
-
-
-def test_a_quantization_that_cannot_be_had_is_refused(monkeypatch):
-    assert refused(SD, quantization="fp8") == "unet: fp8 needs a GPU of compute capability 8.9 or more"
-    monkeypatch.setattr(options.quantization.importlib.util, "find_spec", lambda name: None)
-    assert refused(CONTROLNET, quantization="int8") == "unet: torchao is not installed in this environment"
 
 
 def test_refusals_name_the_part_and_the_reason(monkeypatch):
@@ -344,10 +266,6 @@ def test_eager_modes_compute_the_same(latents, mode):
 def test_bf16_runs_in_bf16_and_is_near(latents):
     assert latents["bf16"].dtype == torch.bfloat16
     assert 1e-4 < relative_l2(latents["bf16"], latents["no-compile"]) < 0.05
-
-
-def relative_l2(values, reference):
-    return float((values.float() - reference).norm() / reference.norm())
 
 
 @pytest.mark.parametrize("pipeline", ["sd-txt2img", "sd-controlnet"])

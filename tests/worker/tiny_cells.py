@@ -2,18 +2,23 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from sdtui.catalog.expand import expand
 from sdtui.catalog.load import load_catalog
 from sdtui.catalog.plans import resolve_plan
+from sdtui.model.cell import Mode
 from sdtui.model.events import Event
 from sdtui.model.job import Job
-from sdtui.worker import measure
+from sdtui.worker import measure, options
 from sdtui.worker.build import build
 from sdtui.worker.timing import PipelineTimer
 
 CATALOG = load_catalog()
+SD, CONTROLNET, IF = ("sd-txt2img", 0), ("sd-controlnet", 0), ("if", 0)
+UPSCALER = ("if", 2)
+"""Pipelines, each with the number of a stage."""
 
 
 def cell_of(pipeline="sd-txt2img", mode="no-compile", batch_size=1, **overrides):
@@ -26,6 +31,26 @@ def cell_of(pipeline="sd-txt2img", mode="no-compile", batch_size=1, **overrides)
 
 def pipe_of(cell, stage=0):
     return build(cell.stages[stage], cell.seed, "cpu", getattr(torch, cell.dtype))
+
+
+def applied(place, **wishes):
+    """The pipeline of a stage in a mode with these options."""
+    pipeline, stage = place
+    cell = cell_of(pipeline)
+    pipe = pipe_of(cell, stage)
+    options.apply(Mode("mine", "mine", **wishes), cell.stages[stage], pipe)
+    return pipe
+
+
+def refused(place, **wishes):
+    """Why it cannot have them."""
+    with pytest.raises(options.UnsupportedError) as caught:
+        applied(place, **wishes)
+    return str(caught.value)
+
+
+def relative_l2(values, reference):
+    return float((values.float() - reference).norm() / reference.norm())
 
 
 class Recorder:
